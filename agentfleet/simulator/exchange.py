@@ -1,0 +1,177 @@
+"""One HTTP call, from its headers to the last byte of its answer, with its line in the request log."""
+
+import asyncio
+import hashlib
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from starlette.types import Receive, Scope, Send
+
+from agentfleet.simulator.armed import on_menu
+from agentfleet.simulator.errors import TYPE_BY_STATUS, ApiError, error_body
+from agentfleet.simulator.faults import Fault
+from agentfleet.simulator.log import Entry
+from agentfleet.simulator.models import CATALOGUE
+from agentfleet.simulator.scripts import SCENARIO
+from agentfleet.simulator.state import Simulator
+from agentfleet.simulator.wire import JSON_TYPE, Headers, Json, encode, fresh_id, header_pairs
+
+TRANSPORT = "agentfleet.transport"  # ASGI extension that serve.py adds: the socket behind the call
+ABORTIVE_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: the peer sees a reset, not an end of file
+
+
+class ClientGone(Exception):
+    """The client closed the connection before the answer was complete."""
+
+
+class Exchange:
+    """The call. `body` is the parsed request once the handler has parsed it."""
+
+    def __init__(self, simulator: Simulator, scope: Scope, receive: Receive, send: Send) -> None:
+        self.simulator = simulator
+        self.scope = scope
+        self.headers: dict[str, str] = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
+        self.raw = b""
+        self.body: Json = {}
+        self.group: str | None = None
+        self._receive = receive
+        self._send = send
+        self._gone: asyncio.Future[None] | None = None
+        key = self.headers.get("x-api-key") or self.headers.get("authorization", "").removeprefix("Bearer ").strip()
+        # Keys of one organization share its limits and its cache: the part before the slash names it, `acme/worker-1`.
+        self.organization = key.partition("/")[0]
+        self.entry = Entry(
+            id=fresh_id("req_"),
+            at=simulator.clock(),
+            path=scope["path"],
+            key=hashlib.sha256(key.encode()).hexdigest()[:12] if key else None,
+            attempt=int(self.headers.get("x-stainless-retry-count", "0")),
+            tags={name: value for name, value in self.headers.items() if name.startswith("x-agentfleet-")},
+            scenario=scope["path_params"].get("scenario"),
+        )
+
+    async def read(self) -> None:
+        """Read the request body."""
+        more, parts = True, list[bytes]()
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            parts.append(message.get("body", b""))
+            more = message.get("more_body", False)
+        self.raw = b"".join(parts)
+        self.entry.body = hashlib.blake2b(self.raw, digest_size=8).hexdigest()
+
+    def authenticate(self) -> None:
+        """401 without a key, 400 without an API version."""
+        if self.entry.key is None:
+            raise ApiError(401, "x-api-key header is required")
+        if "anthropic-version" not in self.headers:
+            raise ApiError.invalid("anthropic-version: header is required")
+
+    def pick_fault(self) -> Fault | None:
+        """The fault of the base URL's scenario, else one that is armed for this call; noted in the log."""
+        entry = self.entry
+        if entry.scenario is not None and not entry.scenario.startswith(SCENARIO):
+            fault = on_menu(entry.scenario)
+        else:
+            fault = self.simulator.faults.strike(entry.model, self.raw, entry.turn)
+        entry.fault = fault.name if fault else None
+        return fault
+
+    async def send_json(self, status: int, payload: Json, headers: Headers | None = None) -> None:
+        """A whole JSON answer."""
+        await self.send_whole(status, encode(payload), JSON_TYPE, headers or [])
+
+    async def send_whole(self, status: int, data: bytes, content_type: tuple[bytes, bytes], headers: Headers) -> None:
+        """A whole answer of any type."""
+        length = (b"content-length", b"%d" % len(data))
+        await self.start(status, [content_type, length, *headers])
+        await self.write(data, last=True)
+
+    async def send_error(self, error: ApiError) -> None:
+        """The service's error answer. 429 and 5xx ask for a retry unless the error says otherwise."""
+        headers = dict(error.headers)
+        if error.status == 429 or error.status >= 500:
+            headers.setdefault("x-should-retry", "true")
+        body = error_body(
+            TYPE_BY_STATUS[error.status], error.message, request_id=self.entry.id, error_code=error.error_code
+        )
+        await self.send_json(error.status, body, header_pairs(headers))
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """Send the status and headers; a header given here replaces the one every answer carries."""
+        self.entry.status = status
+        given = {name for name, _ in headers}
+        common = [pair for pair in self._common_headers() if pair[0] not in given]
+        await self._send({"type": "http.response.start", "status": status, "headers": [*headers, *common]})
+
+    async def write(self, data: bytes, *, last: bool = False) -> None:
+        """Send a part of the body."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+
+    async def wait(self, seconds: float) -> None:
+        """Let time pass; ClientGone as soon as the client hangs up."""
+        if seconds <= 0:
+            return
+        if self._gone is None:
+            self._gone = asyncio.ensure_future(self._hung_up())
+        done, _ = await asyncio.wait({self._gone}, timeout=seconds)
+        if done:
+            raise ClientGone
+
+    async def reset(self) -> None:
+        """Break the connection so that the client sees a reset; needs the protocol of serve.py."""
+        await asyncio.sleep(0)  # what was written before must leave the process first
+        transport = cast("asyncio.Transport", self.scope["extensions"][TRANSPORT])
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORTIVE_CLOSE)
+        transport.abort()
+        self.entry.outcome = "broken"
+        await self._hung_up()
+
+    def close(self) -> None:
+        """Stop listening for a hang-up."""
+        if self._gone is not None:
+            self._gone.cancel()
+
+    def _common_headers(self) -> Headers:
+        headers: Headers = [(b"request-id", self.entry.id.encode())]
+        if self.entry.key is None:
+            return headers
+        organization = hashlib.blake2b(self.organization.encode(), digest_size=16).hexdigest().encode()
+        headers.append((b"anthropic-organization-id", organization))
+        if self.entry.model is not None:
+            group = CATALOGUE[self.entry.model].group if self.entry.model in CATALOGUE else "other"
+            headers += self.simulator.buckets.headers((self.organization, self.group or group), self.simulator.clock())
+        return headers
+
+    async def _hung_up(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+class Endpoint:
+    """An ASGI endpoint around a handler: opens the exchange, turns ApiError into an answer, closes the log line."""
+
+    def __init__(self, simulator: Simulator, handler: Callable[[Exchange], Awaitable[Any]]) -> None:
+        self.simulator = simulator
+        self.handler = handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = Exchange(self.simulator, scope, receive, send)
+        entry, log = exchange.entry, self.simulator.log
+        log.open(entry)
+        try:
+            await exchange.read()
+            await self.handler(exchange)
+            entry.outcome = "completed" if entry.outcome == "open" else entry.outcome
+        except ApiError as error:
+            entry.outcome = "failed"
+            await exchange.send_error(error)
+        except ClientGone:
+            entry.outcome = "abandoned"
+        finally:
+            exchange.close()
+            log.close()
