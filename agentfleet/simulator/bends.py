@@ -28,8 +28,13 @@ def cut_tool(turn: Turn) -> Turn:
     """A tool call whose arguments stop in the middle of their JSON."""
     call = next((block for block in turn.blocks if block["type"] == "tool_use"), TOOL_CALL)
     whole = encode(call["input"]).decode()
-    kept = (*_thinking(turn), {**call, "input": {}})
-    return replace(turn, blocks=kept, stop_reason="max_tokens", cut_json=whole[: max(1, len(whole) * 2 // 3)])
+    started: Json = {**call, "input": {}}
+    return replace(
+        turn,
+        blocks=(*_thinking(turn), started),
+        stop_reason="max_tokens",
+        cut_json=whole[: max(1, len(whole) * 2 // 3)],
+    )
 
 
 def refuse(turn: Turn) -> Turn:

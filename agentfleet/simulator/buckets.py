@@ -1,7 +1,7 @@
-"""Token buckets of the rate limits: requests, input tokens and output tokens per minute, per organisation and model group.
+"""Token buckets of the rate limits: requests, input and output tokens a minute, per organization and model group.
 
-Rules from https://platform.claude.com/docs/en/api/rate-limits: refilled continuously; cache reads do not count as input;
-output counts as it is produced, so `max_tokens` plays no part and the output bucket may run into debt.
+Rules from https://platform.claude.com/docs/en/api/rate-limits: refilled continuously; cache reads do not count as
+input; output counts as it is produced, so `max_tokens` plays no part and the output bucket may run into debt.
 """
 
 import math
@@ -69,7 +69,7 @@ class Buckets:
         self._trio(scope, now)[2].level -= output_tokens
 
     def headers(self, scope: tuple[str, str], now: float) -> Headers:
-        """The twelve `anthropic-ratelimit-*` headers. Tokens are rounded to the nearest thousand, as the service does."""
+        """The twelve `anthropic-ratelimit-*` headers. Tokens left are rounded to the nearest thousand, as in production."""
         trio = self._trio(scope, now)
         rows = [
             (name, bucket.limit, bucket.level, now + bucket.wait_full())

@@ -1,8 +1,8 @@
 """Prompt cache accounting: which part of a request is read from the cache, written to it, or neither.
 
-Rules from https://platform.claude.com/docs/en/build-with-claude/prompt-caching: a breakpoint looks back at most twenty
-blocks, a short prefix is never cached, an entry lives five minutes or an hour from the start of the request that wrote or
-last read it, and it can be read only once the answer that wrote it has begun.
+Rules from https://platform.claude.com/docs/en/build-with-claude/prompt-caching: a breakpoint looks back at
+most twenty blocks, a short prefix is never cached, an entry lives five minutes or an hour from the start of the request
+that wrote or last read it, and it can be read only once the answer that wrote it has begun.
 """
 
 from dataclasses import dataclass, field
@@ -36,7 +36,7 @@ class Split:
 
 @dataclass(slots=True)
 class PromptCache:
-    """Live entries: (organisation, model, digest) -> when they die, in seconds of the simulator's clock."""
+    """Live entries: (organization, model, digest) -> when they die, in seconds of the simulator's clock."""
 
     min_tokens: int
     entries: dict[tuple[str, str, bytes], float] = field(default_factory=dict[tuple[str, str, bytes], float])

@@ -14,7 +14,7 @@ class Limits(BaseModel):
 
 
 class SimulatorConfig(BaseModel):
-    """Settings of one simulator process; immutable. The same seed gives the same answers and signatures after a restart."""
+    """Settings of one simulator process; immutable. The same seed gives the same answers after a restart."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

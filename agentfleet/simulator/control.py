@@ -3,6 +3,7 @@
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -21,61 +22,74 @@ SHOWN_REQUESTS = 1000
 
 def control_routes(simulator: Simulator) -> list[BaseRoute]:
     """The control endpoints of one simulator."""
+    control = Control(simulator)
+    return [
+        Route("/sim/health", control.health),
+        Route("/sim/stats", control.stats),
+        Route("/sim/requests", control.requests),
+        Route("/sim/faults", control.list_faults),
+        Route("/sim/faults", control.arm_fault, methods=["POST"]),
+        Route("/sim/faults", control.clear_faults, methods=["DELETE"]),
+        Route("/sim/scripts", control.add_script, methods=["POST"]),
+        Route("/sim/reset", control.reset, methods=["POST"]),
+    ]
 
-    async def health(_: Request) -> Response:
+
+class Control:
+    """What can be asked of a running simulator."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self.simulator = simulator
+
+    async def health(self, _: Request) -> Response:
+        """200 while it serves."""
         return _json({"status": "ok"})
 
-    async def stats(_: Request) -> Response:
-        return _json(simulator.log.stats())
+    async def stats(self, _: Request) -> Response:
+        """Totals of the request log."""
+        return _json(self.simulator.log.stats())
 
-    async def requests(request: Request) -> Response:
+    async def requests(self, request: Request) -> Response:
+        """The newest `limit` calls, oldest first; `path` keeps those whose path ends with it."""
         limit = int(request.query_params.get("limit", SHOWN_REQUESTS))
-        return _json({"requests": simulator.log.page(limit, request.query_params.get("path"))})
+        return _json({"requests": self.simulator.log.page(limit, request.query_params.get("path"))})
 
-    async def list_faults(_: Request) -> Response:
+    async def list_faults(self, _: Request) -> Response:
+        """What is armed, and the menu."""
         menu = [{"name": fault.name, "says": fault.says} for fault in MENU.values()]
-        return _json({"armed": [_armed(armed) for armed in simulator.faults.armed], "menu": menu})
+        return _json({"armed": [_armed(armed) for armed in self.simulator.faults.armed], "menu": menu})
 
-    async def arm_fault(request: Request) -> Response:
+    async def arm_fault(self, request: Request) -> Response:
+        """Arm a fault for later requests: 201, 404 for a name that is not on the menu, 422 for a wrong body."""
+        order = await _read(request, Order)
         try:
-            armed = simulator.faults.arm(await _read(request, Order))
+            armed = self.simulator.faults.arm(order)
         except ApiError as error:
-            return _json({"error": error.message}, error.status)
+            raise HTTPException(error.status, error.message) from None
         return _json(_armed(armed), 201)
 
-    async def clear_faults(_: Request) -> Response:
-        simulator.faults.armed.clear()
+    async def clear_faults(self, _: Request) -> Response:
+        """Disarm everything."""
+        self.simulator.faults.armed.clear()
         return Response(status_code=204)
 
-    async def add_script(request: Request) -> Response:
-        try:
-            script = await _read(request, Script)
-        except ApiError as error:
-            return _json({"error": error.message}, error.status)
-        simulator.scripts[script.name] = script
+    async def add_script(self, request: Request) -> Response:
+        """Add a script, or replace the one of that name: 201, 422 for a wrong body."""
+        script = await _read(request, Script)
+        self.simulator.scripts[script.name] = script
         return _json({"name": script.name, "turns": len(script.turns)}, 201)
 
-    async def reset(_: Request) -> Response:
-        simulator.reset()
+    async def reset(self, _: Request) -> Response:
+        """Forget everything."""
+        self.simulator.reset()
         return Response(status_code=204)
-
-    return [
-        Route("/sim/health", health),
-        Route("/sim/stats", stats),
-        Route("/sim/requests", requests),
-        Route("/sim/faults", list_faults),
-        Route("/sim/faults", arm_fault, methods=["POST"]),
-        Route("/sim/faults", clear_faults, methods=["DELETE"]),
-        Route("/sim/scripts", add_script, methods=["POST"]),
-        Route("/sim/reset", reset, methods=["POST"]),
-    ]
 
 
 async def _read(request: Request, model: type[ModelT]) -> ModelT:
     try:
         return model.model_validate_json(await request.body())
     except ValidationError as error:
-        raise ApiError(422, str(error)) from None
+        raise HTTPException(422, str(error)) from None
 
 
 def _armed(armed: Armed) -> Json:

@@ -85,18 +85,23 @@ class Conversation:
     @cached_property
     def output_schema(self) -> Json | None:
         """The JSON schema the final text must satisfy, if the request asks for one."""
-        wanted = (self.body.get("output_config") or {}).get("format") or {}
+        config: Json = self.body.get("output_config") or {}
+        wanted: Json = config.get("format") or {}
         return wanted.get("schema") if wanted.get("type") == "json_schema" else None
 
     @property
     def wants_thinking(self) -> bool:
         """Whether a thinking block comes first."""
-        return (self.body.get("thinking") or {}).get("type") in {"adaptive", "enabled"}
+        return self._thinking.get("type") in {"adaptive", "enabled"}
 
     @property
     def shows_thinking(self) -> bool:
         """Whether that block carries its text; a signature it always has."""
-        return (self.body.get("thinking") or {}).get("display") != "omitted"
+        return self._thinking.get("display") != "omitted"
+
+    @property
+    def _thinking(self) -> Json:
+        return self.body.get("thinking") or {}
 
     @cached_property
     def _asked_at(self) -> int:

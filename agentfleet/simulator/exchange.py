@@ -160,6 +160,7 @@ class Endpoint:
         self.handler = handler
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one call."""
         exchange = Exchange(self.simulator, scope, receive, send)
         entry, log = exchange.entry, self.simulator.log
         log.open(entry)

@@ -1,7 +1,7 @@
-"""The menu of things that go wrong: name -> what happens. One row each; POST /sim/faults and /s/<name>/v1 take these names.
+"""The menu of things that go wrong: name -> what happens. POST /sim/faults and /s/<name>/v1 take these names.
 
-Four kinds. An Answer replaces the whole HTTP answer. A Lost call breaks before the response headers. A Break happens in the
-middle of the stream. A Bend lets the call succeed and changes what the model says.
+Four kinds. An Answer replaces the whole HTTP answer. A Lost call breaks before the response headers. A Break happens
+in the middle of the stream. A Bend lets the call succeed and changes what the model says.
 """
 
 from collections.abc import Callable, Mapping

@@ -11,7 +11,7 @@ from agentfleet.simulator.wire import Json
 class Entry:
     """One call. `outcome` is open, completed, failed, broken (by a fault) or abandoned (by the client).
 
-    `attempt` is the SDK's own retry count. `paid` is true once the model has answered, whether or not the client heard it.
+    `attempt` is the SDK's own retry count. `paid` is true once the model has answered, heard by the client or not.
     `key` and `body` are digests; `tags` are the request's x-agentfleet-* headers.
     """
 
@@ -60,8 +60,11 @@ class RequestLog:
         return [asdict(entry) for entry in kept[-limit:]]
 
     def stats(self) -> Json:
-        """Totals, and counts over the calls still in the log. `duplicate_paid`: calls paid for again with the same body."""
-        paid = Counter(entry.body for entry in self.entries if entry.paid)
+        """Totals, and counts over the calls still in the log.
+
+        `duplicate_paid` counts paid calls whose body and tags had been paid for before.
+        """
+        paid = Counter((entry.body, *sorted(entry.tags.items())) for entry in self.entries if entry.paid)
         return {
             "requests": self.total,
             "in_flight": self.in_flight,

@@ -1,6 +1,7 @@
 """POST /v1/messages: admit the call, let the model speak, send what it said. Reads top to bottom."""
 
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 from agentfleet.simulator import events, validate
 from agentfleet.simulator.brains import think
@@ -57,14 +58,13 @@ def read_body(exchange: Exchange) -> None:
     """Parse the body and note in the log what was asked."""
     body = exchange.body = validate.parse(exchange.raw, exchange.simulator.config.max_body_bytes)
     entry = exchange.entry
-    model, messages = body.get("model"), body.get("messages")
+    model: Any = body.get("model")
+    messages: Any = body.get("messages")
     entry.model = model if isinstance(model, str) else None
     entry.stream = body.get("stream") is True
     if isinstance(messages, list):
-        entry.turn = sum(
-            isinstance(message, dict) and message.get("role") == "assistant"  # pyright: ignore[reportUnknownMemberType]
-            for message in messages  # pyright: ignore[reportUnknownVariableType]
-        )
+        asked = cast("list[Any]", messages)
+        entry.turn = sum(isinstance(each, dict) and cast("Json", each).get("role") == "assistant" for each in asked)
 
 
 def check(exchange: Exchange, *, counting: bool = False) -> tuple[ModelCard, Prefix]:

@@ -1,8 +1,8 @@
 """One pass over a request: running token counts and running digests at every block boundary.
 
-The service binds three things to "everything before this point": cache entries, thinking signatures and the price. All
-three read the same pass. `cache_control` markers are not part of what is compared. A string content equals one text block,
-and neighbouring messages of one role equal one message.
+The service binds three things to "everything before this point": cache entries, thinking signatures and the price.
+All three read the same pass. `cache_control` markers are not part of what is compared. A string content equals one text
+block, and neighbouring messages of one role equal one message.
 """
 
 import hashlib

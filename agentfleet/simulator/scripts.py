@@ -15,7 +15,7 @@ MENTION = re.compile(r"sim-script:([\w.-]*\w)")
 
 
 class ScriptTurn(BaseModel):
-    """One turn. A block may be a plain string (a text); a tool_use may leave out its `id`, a thinking its `signature`."""
+    """One turn. A block may be a plain string, meaning a text; tool_use may lack its `id`, thinking its `signature`."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -3,7 +3,7 @@
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -24,6 +24,7 @@ class ResettableProtocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol, which also hands the app its socket: no ASGI message can reset a connection."""
 
     def on_message_begin(self) -> None:
+        """Start a request, with the extension in its scope."""
         super().on_message_begin()
         self.scope["extensions"] = {TRANSPORT: self.transport}  # pyright: ignore[reportGeneralTypeIssues]
 
@@ -62,7 +63,7 @@ def main(
 
 
 @contextmanager
-def background(config: SimulatorConfig | None = None) -> Iterator[Running]:
+def background(config: SimulatorConfig | None = None) -> Generator[Running]:
     """Serve on a free loopback port in a thread while the `with` block runs."""
     app = create_app(config)
     sock = _listen("127.0.0.1", 0)

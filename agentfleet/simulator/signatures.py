@@ -1,8 +1,8 @@
 """Signatures of thinking blocks: each binds its block to everything that was sent before it.
 
-A client that edits, trims or reorders history, or changes `system` or `tools` in the middle of a conversation, gets the 400
-the service gives (https://platform.claude.com/docs/en/build-with-claude/preserved-thinking). The comparison is of bytes, so
-it also catches a store that reorders the keys of a tool's input.
+A client that edits, trims or reorders history, or changes `system` or `tools` in the middle of a conversation, gets the
+400 the service gives (https://platform.claude.com/docs/en/build-with-claude/preserved-thinking). The comparison is of
+bytes, so it also catches a store that reorders the keys of a tool's input.
 """
 
 import base64

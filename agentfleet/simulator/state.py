@@ -25,4 +25,4 @@ class Simulator:
         self.cache = PromptCache(self.config.cache_min_tokens)
         self.faults = FaultBoard(self.config.seed)
         self.log = RequestLog(self.config.log_capacity)
-        self.scripts: dict[str, Script] = {}
+        self.scripts = dict[str, Script]()

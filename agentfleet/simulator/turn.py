@@ -59,7 +59,7 @@ def stop_early(turn: Turn, stop_sequences: list[str]) -> Turn:
 
 
 def fit_into(turn: Turn, max_tokens: int) -> Turn:
-    """The turn cut where `max_tokens` runs out, as the real service does: in the middle of a text or of tool arguments."""
+    """The turn cut where `max_tokens` runs out, as the service does: in the middle of a text or of tool arguments."""
     left = max_tokens
     kept: list[Json] = []
     for block in turn.blocks:

@@ -1,4 +1,4 @@
-"""The checks a request must pass before anything is counted or answered. Each failure is the service's own 400 or 404."""
+"""The checks a request must pass before anything is counted or answered. A failure is the service's own 400 or 404."""
 
 import re
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def parse(raw: bytes, max_bytes: int) -> Json:
 def check_request(body: Json, *, counting: bool = False) -> ModelCard:
     """Check shape and rules; return the model's card. `counting` is count_tokens, which needs no `max_tokens`."""
     model = body.get("model")
-    _require(isinstance(model, str) and bool(model), "model: Field required")
+    _require(isinstance(model, str) and model, "model: Field required")
     card = callable_model(str(model))
     if not counting:
         _check_max_tokens(body.get("max_tokens"), card)
@@ -57,45 +57,47 @@ def _check_max_tokens(max_tokens: Any, card: ModelCard) -> None:
     _require(isinstance(max_tokens, int) and max_tokens >= 0, "max_tokens: Input should be at least 0")
     _require(
         max_tokens <= card.max_tokens,
-        f"max_tokens: {max_tokens} > {card.max_tokens}, which is the maximum allowed number of output tokens for {card.id}",
+        f"max_tokens: {max_tokens} > {card.max_tokens}, which is the maximum allowed number of output tokens for "
+        f"{card.id}",
     )
 
 
-def _check_messages(messages: Any) -> None:
-    _require(isinstance(messages, list) and bool(messages), "messages: at least one message is required")
+def _check_messages(messages: list[Json] | None) -> None:
+    if not messages:
+        raise ApiError.invalid("messages: at least one message is required")
     for index, message in enumerate(messages):
         where = f"messages.{index}"
-        _require(isinstance(message, dict) and message.get("role") in ROLES, f"{where}.role: Unexpected role")
-        content = message.get("content")
-        _require(isinstance(content, (str, list)), f"{where}.content: Field required")
+        _require(message.get("role") in ROLES, f"{where}.role: Unexpected role")
+        content: Any = message.get("content")
+        _require(isinstance(content, str | list), f"{where}.content: Field required")
         last = index == len(messages) - 1 and message["role"] == "assistant"
         _require(
-            bool(content) or last,
+            content or last,
             f"{where}: all messages must have non-empty content except for the optional final assistant message",
         )
         for position, block in enumerate(as_blocks(content)):
-            ok = isinstance(cast("Any", block), dict) and isinstance(block.get("type"), str)
-            _require(ok, f"{where}.content.{position}: Input should be an object with a type")
+            _require(isinstance(block.get("type"), str), f"{where}.content.{position}.type: Field required")
             if block["type"] == "text":
-                text = block.get("text")
-                _require(isinstance(text, str) and bool(text), f"{where}: text content blocks must be non-empty")
+                text: Any = block.get("text")
+                _require(isinstance(text, str) and text, f"{where}: text content blocks must be non-empty")
     _require(messages[0]["role"] != "assistant", "messages: first message must use the user role")
 
 
 def _check_tools(body: Json, card: ModelCard) -> None:
     seen: set[str] = set()
-    for index, tool in enumerate(body.get("tools") or ()):
-        name = tool.get("name")
-        _require(isinstance(name, str) and bool(TOOL_NAME.match(name)), f"tools.{index}.name: invalid tool name")
+    tools: list[Json] = body.get("tools") or []
+    for index, tool in enumerate(tools):
+        name: Any = tool.get("name")
+        _require(isinstance(name, str) and TOOL_NAME.match(name), f"tools.{index}.name: invalid tool name")
         _require(name not in seen, "tools: Tool names must be unique.")
         seen.add(name)
         if tool.get("type", "custom") == "custom":
-            schema = tool.get("input_schema")
+            schema: Any = tool.get("input_schema")
             ok = isinstance(schema, dict) and cast("Json", schema).get("type") == "object"
             _require(ok, f"tools.{index}.custom.input_schema.type: Field required")
-    choice = body.get("tool_choice") or {}
+    choice: Json = body.get("tool_choice") or {}
     if choice.get("type") in {"any", "tool"}:
-        _require(bool(seen), "tool_choice: may only be specified while providing tools")
+        _require(seen, "tool_choice: may only be specified while providing tools")
         _require(card.forced_tools, f"tool_choice: forcing tool use is not supported by {card.id}")
     if choice.get("type") == "tool":
         _require(choice.get("name") in seen, f"tool_choice: Tool '{choice.get('name')}' not found in provided tools")
@@ -124,8 +126,8 @@ def _check_pairing(messages: list[Json]) -> None:
         _require(
             not missing,
             f"messages.{opened_at}: `tool_use` ids were found without `tool_result` blocks immediately after: "
-            f"{', '.join(sorted(missing))}. Each `tool_use` block must have a corresponding `tool_result` block in the "
-            "next message.",
+            f"{', '.join(sorted(missing))}. Each `tool_use` block must have a corresponding `tool_result` block in "
+            "the next message.",
         )
         if open_ids:
             leading = [block["type"] for block in blocks[: len(results)]]
@@ -145,8 +147,8 @@ def _check_results(index: int, results: list[str], open_ids: set[str]) -> None:
     for id_ in results:
         _require(
             id_ in open_ids,
-            f"messages.{index}: unexpected `tool_use_id` found in `tool_result` blocks: {id_}. Each `tool_result` block "
-            "must have a corresponding `tool_use` block in the previous message.",
+            f"messages.{index}: unexpected `tool_use_id` found in `tool_result` blocks: {id_}. Each `tool_result` "
+            "block must have a corresponding `tool_use` block in the previous message.",
         )
     _require(
         len(set(results)) == len(results),
@@ -169,6 +171,6 @@ def _turns(messages: list[Json]) -> Iterator[tuple[int, str, list[Json]]]:
         yield held
 
 
-def _require(holds: bool, otherwise: str) -> None:
+def _require(holds: object, otherwise: str) -> None:
     if not holds:
         raise ApiError.invalid(otherwise)

@@ -1,4 +1,4 @@
-"""What answers a request that no script covers: the audit brain when it recognises its agent, else the default brain."""
+"""What answers a request that no script covers: the audit brain for its agent, else the default brain."""
 
 from agentfleet.simulator.brains import audit, default
 from agentfleet.simulator.conversation import Conversation

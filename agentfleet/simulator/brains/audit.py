@@ -1,7 +1,7 @@
-"""The brain of the dependency audit demo: reads metadata, looks at the files in parallel, then reports what the tools said.
+"""The brain of the dependency audit demo: metadata first, the other tools in parallel, then a report of what they said.
 
-Everything in the report comes from tool results in the conversation; nothing is made up. A tool that failed or is missing
-leaves its field empty and raises the risk.
+Everything in the report comes from tool results in the conversation; nothing is made up. A tool that failed or is
+missing leaves its field empty.
 """
 
 from typing import Any, cast

@@ -1,4 +1,4 @@
-"""A value that satisfies a JSON schema, made of what the conversation offers and of plain fillers where it offers nothing."""
+"""A value that satisfies a JSON schema, made of what the conversation offers and of plain fillers for the rest."""
 
 import math
 from typing import Any, cast
@@ -36,6 +36,7 @@ class _Synthesis:
         self.prose = prose
 
     def value(self, schema: Json, name: str, depth: int) -> Any:
+        """A value for one node: what is fixed, else what was said under this name, else a filler."""
         schema = resolve(schema, self.root)
         if depth > 2 * DEEPEST:  # a schema that requires itself has no finite value
             return None
@@ -45,25 +46,26 @@ class _Synthesis:
             return found[0]
         if "enum" in schema:
             return schema["enum"][0]
-        for key in ("anyOf", "oneOf"):
-            if key in schema:
-                return self._one_of(schema[key], name, depth)
+        options: list[Json] = schema.get("anyOf") or schema.get("oneOf") or []
+        return self._one_of(options, name, depth) if options else self._filler(schema, name, depth)
+
+    def _filler(self, schema: Json, name: str, depth: int) -> Any:
         match self._kind(schema):
             case "object":
-                return self._object(schema, depth)
+                made: Any = self._object(schema, depth)
             case "array":
-                count = schema.get("minItems", 0)
-                return [self.value(schema.get("items", {}), "", depth + 1) for _ in range(count)]
+                made = [self.value(schema.get("items", {}), "", depth + 1) for _ in range(schema.get("minItems", 0))]
             case "integer":
-                return int(_number(schema, step=schema.get("multipleOf", 1)))
+                made = int(number(schema))
             case "number":
-                return _number(schema, step=schema.get("multipleOf", 1))
+                made = number(schema)
             case "boolean":
-                return False
+                made = False
             case "null":
-                return None
+                made = None
             case _:
-                return self._string(schema, name)
+                made = self._string(schema, name)
+        return made
 
     def _kind(self, schema: Json) -> str:
         kind = schema.get("type", "object" if "properties" in schema else "string")
@@ -100,14 +102,15 @@ class _Synthesis:
         return text if fits(text, schema, self.root) else text[:longest]
 
 
-def _number(schema: Json, step: float) -> float:
-    low = schema.get("minimum", schema.get("exclusiveMinimum"))
-    high = schema.get("maximum", schema.get("exclusiveMaximum"))
-    start = low if low is not None else min(1, high) if high is not None else 1
-    value = math.ceil(start / step) * step
-    if "exclusiveMinimum" in schema and value <= schema["exclusiveMinimum"]:
-        value += step
-    if high is not None and value > high or value == schema.get("exclusiveMaximum"):
-        # Only an interval narrower than a step gets here: take its middle.
-        value = (start + high) / 2 if low is not None else math.floor((high or 0) / step) * step - step
-    return value
+def number(schema: Json) -> float:
+    """A number within the schema's bounds: the smallest, in whole steps where it asks for them; 1 when it has none."""
+    step: float = schema.get("multipleOf", 1)
+    low: float | None = schema.get("minimum", schema.get("exclusiveMinimum"))
+    high: float | None = schema.get("maximum", schema.get("exclusiveMaximum"))
+    if low is None:
+        low = 1 if high is None or high >= 1 else math.floor(high / step) * step - step
+    candidates = [math.ceil(low / step) * step, math.floor(low / step) * step + step]
+    if high is not None:
+        candidates += [(low + high) / 2, low, high]  # an interval narrower than a step
+    bounds: Json = {key: value for key, value in schema.items() if key != "type"}
+    return next((value for value in candidates if fits(value, bounds, {})), candidates[0])
