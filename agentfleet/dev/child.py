@@ -1,7 +1,7 @@
-"""Server processes that end with us: spawn, wait until ready, stop, and clear away what an earlier session left.
+"""Server processes that end with us: spawn, wait until ready, stop.
 
 On Linux the kernel ends a child when the thread that spawned it is gone, so a parent that dies by SIGKILL leaves
-nothing behind. A child that is still on its way out is found by the next start through its pid file.
+nothing behind. A child that is still on its way out then, is met by the next start in leftover.py.
 """
 
 import contextlib
@@ -12,11 +12,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 from agentfleet.dev.account import Account
-from agentfleet.dev.errors import EmbeddedBusy, ServerFailed
+from agentfleet.dev.errors import ServerFailed
 
 Server = subprocess.Popen[bytes]
 
@@ -81,14 +81,26 @@ def wait_until(ready: Callable[[], bool], server: Server, log: Path) -> None:
         ServerFailed: the server ended, or was not ready after START_SECONDS.
     """
     deadline = time.monotonic() + START_SECONDS
-    with contextlib.ExitStack() as on_failure:
-        on_failure.callback(stop, server, signal.SIGTERM)
+    with _stopped_on_failure(server):
         while not ready():
             if server.poll() is not None or time.monotonic() > deadline:
-                message = f"{server.args!r} did not start:\n{log.read_text(errors='replace')[-LAST_WORDS:]}"
-                raise ServerFailed(message)
+                raise _failure(server, log)
             time.sleep(POLL_SECONDS)
-        on_failure.pop_all()
+
+
+def wait_for_end(program: Server, log: Path) -> None:
+    """Return once `program` has ended well; whatever prevents that, it does not run on.
+
+    Raises:
+        ServerFailed: it ended badly, or not within START_SECONDS.
+    """
+    with _stopped_on_failure(program):
+        try:
+            status = program.wait(START_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise _failure(program, log) from error
+        if status != 0:
+            raise _failure(program, log)
 
 
 def stop(server: Server, gentle: signal.Signals) -> None:
@@ -99,31 +111,6 @@ def stop(server: Server, gentle: signal.Signals) -> None:
     except subprocess.TimeoutExpired:
         server.kill()
         server.wait()
-
-
-def end_leftover(pid_file: Path, directory: Path, gentle: signal.Signals) -> None:
-    """End the server of an earlier session that `pid_file` names, if it still works in `directory`.
-
-    The number alone proves nothing, the kernel may have given it to another process: then the file is removed.
-    """
-    try:
-        pid = int(pid_file.read_text().split("\n", 1)[0])
-        os.kill(pid, 0)
-    except (FileNotFoundError, ValueError, ProcessLookupError):  # a server removes the stale file of a dead one itself
-        return
-    except PermissionError:  # alive, and another user's
-        pid_file.unlink()
-        return
-    if not _works_in(pid, directory):
-        pid_file.unlink()
-        return
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, gentle)
-        deadline = time.monotonic() + STOP_SECONDS
-        while _works_in(pid, directory):
-            if time.monotonic() > deadline:
-                os.kill(pid, signal.SIGKILL)
-            time.sleep(POLL_SECONDS)
 
 
 def on_free_port(launch: Callable[[int], str]) -> str:
@@ -137,16 +124,19 @@ def on_free_port(launch: Callable[[int], str]) -> str:
     return launch(_free_port())
 
 
+@contextlib.contextmanager
+def _stopped_on_failure(server: Server) -> Generator[None]:
+    try:
+        yield
+    except BaseException:
+        stop(server, signal.SIGTERM)
+        raise
+
+
+def _failure(server: Server, log: Path) -> ServerFailed:
+    return ServerFailed(f"{server.args!r} failed:\n{log.read_text(errors='replace')[-LAST_WORDS:]}")
+
+
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
-
-
-def _works_in(pid: int, directory: Path) -> bool:
-    if sys.platform != "linux":
-        message = f"Process {pid} may still serve {directory}: stop it (kill {pid}) and start again."
-        raise EmbeddedBusy(message)
-    try:
-        return Path(f"/proc/{pid}/cwd").readlink() == directory.resolve()
-    except (FileNotFoundError, PermissionError, ProcessLookupError):  # gone, or a zombie; or another user's
-        return False

