@@ -1,0 +1,180 @@
+"""The agent loop as a pure function: a finished step in, the next steps or the end of the run out.
+
+One reason step, then one step per tool call (in parallel when the model asked for several), then, when the last of
+them has settled, the next reason step. The loop keeps its own small state (``LoopState``) in the reason step's input,
+so that a replay needs nothing but the row.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from agentfleet.domain.budget import Budget, Progress, ceiling_reached
+from agentfleet.domain.model import Message, NextStep, StepKind
+
+MAX_GROWTH = 2
+"""A turn cut off by ``max_tokens`` is asked for again with twice, then four times the room."""
+MAX_REASKS = 1
+"""An answer of the wrong shape is explained to the model once; twice wrong is a failed run."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """One tool call that the model asked for. ``arguments`` is JSON text, as received."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One complete answer of the model. ``content`` is the JSON text of its content blocks, kept verbatim."""
+
+    stop_reason: str
+    content: str
+    text: str
+    tool_uses: tuple[ToolUse, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Valid:
+    """The output of the run, as JSON text."""
+
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """Why the model's text is not a valid output, in words that the model can act on."""
+
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoopState:
+    """What the loop remembers between reason steps."""
+
+    reasks: int = 0
+    growth: int = 0
+
+    def dumps(self) -> str:
+        return json.dumps({"reasks": self.reasks, "growth": self.growth})
+
+    @classmethod
+    def loads(cls, text: str) -> "LoopState":
+        values = json.loads(text)
+        return cls(reasks=int(values.get("reasks", 0)), growth=int(values.get("growth", 0)))
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the loop may do for one agent: its model, its ceilings, the effect of each tool."""
+
+    model: str
+    budget: Budget
+    effects: Mapping[str, str]
+    check_output: Callable[[str], Valid | Invalid]
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    steps: tuple[NextStep, ...]
+    messages: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    output: str
+    messages: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The run ends as failed: ``kind`` is the error's class in the API, ``reason`` a sentence."""
+
+    kind: str
+    reason: str
+    messages: tuple[Message, ...] = ()
+
+
+Plan = Continue | Finish | GiveUp
+
+
+def first_step(model: str) -> NextStep:
+    """The reason step that a new run starts with; the user's input is turn 0."""
+    return NextStep(StepKind.REASON, model, turn=1, input=LoopState().dumps())
+
+
+def after_reason(turn_no: int, turn: Turn, state: LoopState, progress: Progress, rules: Rules) -> Plan:
+    """What follows a finished reason step. ``progress`` includes it."""
+    said = Message(turn_no, 0, "assistant", turn.content)
+    match turn.stop_reason:
+        case "tool_use" if turn.tool_uses:
+            return _call_tools(turn_no, turn, said, progress, rules)
+        case "end_turn" | "stop_sequence":
+            match rules.check_output(turn.text):
+                case Valid(output):
+                    return Finish(output, (said,))
+                case Invalid(problem) if state.reasks < MAX_REASKS:
+                    reask = replace(state, reasks=state.reasks + 1)
+                    return _reason_again(reask, (said, _correction(turn_no + 1, problem)), progress, rules)
+                case Invalid(problem):
+                    return GiveUp("invalid_output", problem, (said,))
+        case "pause_turn":
+            return _reason_again(state, (said,), progress, rules)
+        case "max_tokens":
+            if state.growth >= MAX_GROWTH:
+                return GiveUp("max_tokens", "the answer did not fit into max_tokens, enlarged twice", (said,))
+            # The cut turn is not kept: a tool call in it would be half a call.
+            again = NextStep(StepKind.REASON, rules.model, turn_no, input=replace(state, growth=state.growth + 1).dumps())
+            return _unless_over_budget(Continue((again,)), progress, rules)
+        case "refusal":
+            return GiveUp("refusal", "the model refused to go on", (said,))
+        case "model_context_window_exceeded":
+            return GiveUp("context_window", "the conversation no longer fits into the model's context window", (said,))
+        case unknown:
+            return GiveUp("unknown_stop_reason", f"the model stopped for a reason that is not known here: {unknown!r}", (said,))
+
+
+def after_tool(turn_no: int, part: int, result: str, model: str) -> Continue:
+    """What follows a finished tool call: its result joins the turn, and the last one of the turn wakes the model.
+
+    ``result`` is the JSON text of one ``tool_result`` block.
+    """
+    answer = Message(turn_no, part, "user", f"[{result}]")
+    return Continue((NextStep(StepKind.REASON, model, turn_no + 1, input=LoopState().dumps(), join=True),), (answer,))
+
+
+def _call_tools(turn_no: int, turn: Turn, said: Message, progress: Progress, rules: Rules) -> Plan:
+    calls = tuple(
+        NextStep(
+            StepKind.TOOL, use.name, turn_no + 1, part,
+            input=f'{{"call_id":{json.dumps(use.call_id)},"arguments":{use.arguments}}}',
+            effect=rules.effects.get(use.name),
+        )
+        for part, use in enumerate(turn.tool_uses)
+    )
+    return _unless_over_budget(Continue(calls, (said,)), progress, rules, reserve=1)
+
+
+def _reason_again(
+    state: LoopState, messages: tuple[Message, ...], progress: Progress, rules: Rules
+) -> Plan:
+    turn = messages[-1].turn + 1
+    step = NextStep(StepKind.REASON, rules.model, turn, input=state.dumps())
+    return _unless_over_budget(Continue((step,), messages), progress, rules)
+
+
+def _unless_over_budget(plan: Continue, progress: Progress, rules: Rules, *, reserve: int = 0) -> Plan:
+    """``plan``, unless it breaks a ceiling; ``reserve`` counts the reason step that must follow tool calls."""
+    calls = sum(step.kind is StepKind.TOOL for step in plan.steps)
+    ceiling = ceiling_reached(rules.budget, progress, more_steps=len(plan.steps) + reserve, more_tool_calls=calls)
+    if ceiling is None:
+        return plan
+    return GiveUp("budget", f"the run's ceiling {ceiling} is reached", plan.messages)
+
+
+def _correction(turn: int, problem: str) -> Message:
+    text = f"That answer is not valid: {problem}\nAnswer again, with nothing but the corrected answer."
+    return Message(turn, 0, "user", json.dumps([{"type": "text", "text": text}], ensure_ascii=False))

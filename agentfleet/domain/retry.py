@@ -1,0 +1,103 @@
+"""Retry is arithmetic: a verdict and some counters in, a decision out. No clock, no randomness.
+
+The curve in words: after the first failure up to 2 s, then up to 4, 8, 16 ... seconds, never more than 10 minutes,
+each drawn uniformly from zero to the bound ("full jitter", as in the AWS Architecture Blog, "Exponential Backoff And
+Jitter", 2015), so that a thousand steps that failed together do not come back together.
+"""
+
+from dataclasses import dataclass
+
+from agentfleet.domain.verdicts import Verdict
+
+POISON_AFTER = 3
+"""Crashes of the same step after which the step, not the machine, is taken to be the cause."""
+PARKED_PROBE_SECONDS = 300.0
+"""A parked account is probed this often: a human has to act first, and each probe may be refused."""
+OVERLOADED_CAP_SECONDS = 60.0
+"""Overload passes within minutes; waiting longer than this only adds latency."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how patiently a step is tried again. Seconds."""
+
+    max_attempts: int = 5
+    base: float = 2.0
+    cap: float = 600.0
+
+    def delay(self, failures: int, jitter: float) -> float:
+        """Seconds to wait after ``failures`` (>= 1) failures; ``jitter`` is uniform in [0, 1)."""
+        exponent = min(max(failures, 1) - 1, 63)  # beyond 2**63 the cap has long decided, and floats overflow
+        return jitter * min(self.base * 2.0**exponent, self.cap)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAfter:
+    """Try again in ``seconds``; an attempt is spent."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class SnoozeFor:
+    """Try again in ``seconds``; no attempt is spent. The run is ``blocked_on`` it."""
+
+    seconds: float
+    blocked_on: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandBack:
+    """Make it ready at once, for another worker; no attempt is spent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bury:
+    """Give up: a dead letter, and the run needs review."""
+
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class FailRun:
+    """End the run as failed: a human would only raise the ceiling and post it again."""
+
+
+RetryDecision = RetryAfter | SnoozeFor | HandBack | Bury | FailRun
+
+
+def decide(
+    verdict: Verdict,
+    policy: RetryPolicy,
+    *,
+    attempt: int,
+    snoozes: int,
+    crashes: int,
+    jitter: float,
+    retry_after: float | None = None,
+) -> RetryDecision:
+    """What to do about a failed attempt.
+
+    ``attempt`` counts the attempts spent including this one (>= 1), ``snoozes`` the waits so far, ``crashes`` the
+    crashes including this one; ``jitter`` is uniform in [0, 1); ``retry_after`` is the server's word in seconds.
+    """
+    match verdict:
+        case Verdict.RETRY_AT:
+            patience = policy.delay(snoozes + 1, jitter)
+            return SnoozeFor(patience if retry_after is None else max(retry_after, 0.0) + jitter, "provider")
+        case Verdict.OVERLOADED:
+            return SnoozeFor(max(retry_after or 0.0, min(policy.delay(snoozes + 1, jitter), OVERLOADED_CAP_SECONDS)), "provider")
+        case Verdict.PARK:
+            return SnoozeFor(PARKED_PROBE_SECONDS * (1.0 + jitter), "provider")
+        case Verdict.BACKOFF | Verdict.UNCLASSIFIED:
+            if attempt >= policy.max_attempts:
+                return Bury(verdict)
+            return RetryAfter(max(policy.delay(attempt, jitter), retry_after or 0.0))
+        case Verdict.CRASHED:
+            return Bury(Verdict.POISON) if crashes >= POISON_AFTER else HandBack()
+        case Verdict.INTERRUPTED:
+            return HandBack()
+        case Verdict.BUDGET:
+            return FailRun()
+        case Verdict.PERMANENT | Verdict.UNKNOWN_EFFECT | Verdict.POISON:
+            return Bury(verdict)

@@ -1,0 +1,145 @@
+"""How an attempt ends, as a value: everything that ``engine.settle`` writes is decided here, purely."""
+
+import json
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Protocol, assert_never
+
+from agentfleet.domain.budget import Usage
+from agentfleet.domain.model import Claimed, Event, RunEnd, Settlement, StepKind
+from agentfleet.domain.plan import Continue, Finish, GiveUp, Plan
+from agentfleet.domain.retry import Bury, FailRun, HandBack, RetryAfter, RetryPolicy, SnoozeFor, decide
+from agentfleet.domain.states import RunEvent, StepEvent, StepState, step_after
+from agentfleet.domain.verdicts import Verdict, classify
+
+MAX_ERROR_CHARS = 4_000
+"""An error is evidence for humans; a megabyte of it is a denial of service."""
+
+
+class EventType(StrEnum):
+    """Every line that a run's event stream may have; clients ignore the ones they do not know."""
+
+    RUN_QUEUED = "run.queued"
+    RUN_SUCCEEDED = "run.succeeded"
+    RUN_FAILED = "run.failed"
+    RUN_CANCELLED = "run.cancelled"
+    RUN_EXPIRED = "run.expired"
+    RUN_NEEDS_REVIEW = "run.needs_review"
+    STEP_SUCCEEDED = "step.succeeded"
+    STEP_RETRYING = "step.retrying"
+    STEP_SNOOZED = "step.snoozed"
+    STEP_HANDED_BACK = "step.handed_back"
+    STEP_DEAD = "step.dead"
+    STEP_REPLAYED = "step.replayed"
+
+
+class Attempted(Protocol):
+    """What must be known of an attempt to end it: a claim has it, and so has an expired lease."""
+
+    @property
+    def step_id(self) -> str: ...
+    @property
+    def run_id(self) -> str: ...
+    @property
+    def kind(self) -> StepKind: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def seq(self) -> int: ...
+    @property
+    def fence(self) -> int: ...
+    @property
+    def attempt(self) -> int: ...
+    @property
+    def crashes(self) -> int: ...
+    @property
+    def snoozes(self) -> int: ...
+
+
+def succeeded(
+    claimed: Claimed, plan: Plan, *, usage: Usage | None = None, usage_raw: str | None = None, request_id: str | None = None
+) -> Settlement:
+    """The attempt did its work; ``plan`` says what follows."""
+    spent = usage or Usage()
+    more: dict[str, Any] = {}
+    if claimed.kind is StepKind.REASON:
+        more = {"input_tokens": spent.input_tokens, "output_tokens": spent.output_tokens, "cost_usd": str(spent.cost_usd)}
+    events = [_step_event(EventType.STEP_SUCCEEDED, claimed, more)]
+    run: RunEnd | None = None
+    match plan:
+        case Continue():
+            pass
+        case Finish(output):
+            run = RunEnd(RunEvent.SUCCEED, output=output)
+            events.append(Event(EventType.RUN_SUCCEEDED, "{}"))
+        case GiveUp(kind, reason):
+            error = json.dumps({"class": kind, "message": reason})
+            run = RunEnd(RunEvent.FAIL, error=error)
+            events.append(Event(EventType.RUN_FAILED, error))
+        case _:
+            assert_never(plan)
+    return Settlement(
+        claimed.step_id, claimed.run_id, claimed.fence, StepEvent.SUCCEED, step_after(StepState.RUNNING, StepEvent.SUCCEED),
+        usage=spent, usage_raw=usage_raw, request_id=request_id, tool_calls=int(claimed.kind is StepKind.TOOL),
+        messages=plan.messages, steps=plan.steps if isinstance(plan, Continue) else (), events=tuple(events), run=run,
+    )
+
+
+def failed(
+    attempted: Attempted, error: BaseException, policy: RetryPolicy, *, jitter: float, rescue: bool = False
+) -> Settlement:
+    """The attempt failed with ``error``; the verdict table and the retry policy say what follows."""
+    verdict = classify(error)
+    crashed = verdict is Verdict.CRASHED
+    decision = decide(
+        verdict, policy, attempt=attempted.attempt, snoozes=attempted.snoozes, crashes=attempted.crashes + crashed,
+        jitter=jitter, retry_after=getattr(error, "retry_after", None),
+    )
+    final = decision.verdict if isinstance(decision, Bury) else verdict
+    described = describe(error, final)
+    text = json.dumps(described)
+    event, event_type, delay, blocked_on, run = StepEvent.BURY, EventType.STEP_DEAD, None, None, None
+    match decision:
+        case RetryAfter(seconds):
+            event, event_type, delay, blocked_on = StepEvent.RETRY, EventType.STEP_RETRYING, seconds, "timer"
+        case SnoozeFor(seconds, reason):
+            event, event_type, delay, blocked_on = StepEvent.SNOOZE, EventType.STEP_SNOOZED, seconds, reason
+        case HandBack():
+            event, event_type = StepEvent.HAND_BACK, EventType.STEP_HANDED_BACK
+        case Bury():
+            run = RunEnd(RunEvent.REVIEW, error=text)
+        case FailRun():
+            run = RunEnd(RunEvent.FAIL, error=text)
+        case _:
+            assert_never(decision)
+    events = [_step_event(event_type, attempted, {"verdict": final.value, "error": described["class"], "delay": delay})]
+    if run is not None:
+        events.append(Event(EventType.RUN_FAILED if run.event is RunEvent.FAIL else EventType.RUN_NEEDS_REVIEW, text))
+    return Settlement(
+        attempted.step_id, attempted.run_id, attempted.fence, event, step_after(StepState.RUNNING, event),
+        spent=isinstance(decision, RetryAfter | Bury | FailRun) and not crashed, crashed=crashed,
+        snoozed=isinstance(decision, SnoozeFor), expired_only=rescue, delay=delay, blocked_on=blocked_on,
+        verdict=final.value, error=text, request_id=getattr(error, "request_id", None), events=tuple(events), run=run,
+    )
+
+
+def describe(error: BaseException, verdict: Verdict) -> dict[str, Any]:
+    """An error as JSON-safe evidence: class, verdict, message, detail."""
+    message = (str(error) or type(error).__name__)[:MAX_ERROR_CHARS].replace("\x00", "\ufffd")
+    described: dict[str, Any] = {"class": _snake(type(error).__name__), "verdict": verdict.value, "message": message}
+    detail: Mapping[str, Any] = getattr(error, "detail", {})
+    if detail:
+        described["detail"] = json.loads(json.dumps(detail, default=str)[: MAX_ERROR_CHARS * 4].replace("\\u0000", "\\ufffd"))
+    return described
+
+
+def _step_event(event_type: EventType, attempted: Attempted, more: Mapping[str, Any]) -> Event:
+    data = {
+        "step_id": attempted.step_id, "seq": attempted.seq, "kind": attempted.kind.value, "name": attempted.name,
+        "attempt": attempted.attempt, **{key: value for key, value in more.items() if value is not None},
+    }
+    return Event(event_type, json.dumps(data))
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(name))

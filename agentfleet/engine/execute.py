@@ -1,0 +1,70 @@
+"""Execute: one message as a pipeline: claim, hold, perform, settle, release."""
+
+import asyncio
+import time
+
+import structlog
+
+from agentfleet.domain.errors import LeaseLost
+from agentfleet.domain.model import Claimed, Settlement
+from agentfleet.engine.claim import Claims
+from agentfleet.engine.heartbeat import Held, Leases
+from agentfleet.engine.perform import Performer, interrupted
+from agentfleet.engine.settle import Settler
+from agentfleet.telemetry import metrics
+
+log = structlog.get_logger("agentfleet.step")
+
+
+class Executor:
+    """Runs steps for one worker process, any number at a time, on one event loop."""
+
+    def __init__(self, claims: Claims, leases: Leases, performer: Performer, settler: Settler, *, worker: str) -> None:
+        self._claims, self._leases, self._performer, self._settler = claims, leases, performer, settler
+        self.worker = worker
+
+    async def __call__(self, step_id: str) -> str | None:
+        """Run one step; the event that ended its attempt, or ``None`` when it was not ours to run or to settle."""
+        asked_at = time.monotonic()
+        claimed = await self._claims(step_id)
+        if claimed is None:
+            return None
+        structlog.contextvars.bind_contextvars(
+            run_id=claimed.run_id, step_id=claimed.step_id, tenant_id=claimed.tenant_id, attempt=claimed.attempt,
+            fence=claimed.fence, trace_id=_trace_id(claimed),
+        )
+        held = self._leases.hold(claimed, asked_at=asked_at)
+        try:
+            done = await self._perform(held)
+            if done is None:
+                return None
+            held.settling = True
+            ours = await self._settler(done, self.worker)
+            log.debug("step_settled", seq=claimed.seq, kind=claimed.kind, outcome=done.event.value, ours=ours)
+            if ours and done.run_state is not None:
+                metrics.RUNS.labels(claimed.agent, done.run_state).inc()
+            return done.event.value if ours else None
+        finally:
+            self._leases.release(held)
+
+    async def _perform(self, held: Held) -> Settlement | None:
+        """The attempt's settlement, or ``None`` when the step is no longer ours."""
+        try:
+            return await self._performer(held.claimed, lambda: self._leases.check(held))
+        except LeaseLost as lost:
+            log.warning("lease_lost", reason=str(lost))
+            return None
+        except asyncio.CancelledError:
+            if held.stopped_by is None:
+                raise
+            held.task.uncancel()  # the cancellation was ours and has done its work
+            if isinstance(held.stopped_by, LeaseLost):
+                log.warning("lease_lost", reason=str(held.stopped_by))
+                return None
+            return self._performer.failed(held.claimed, interrupted(held.claimed, held.stopped_by))
+
+
+def _trace_id(claimed: Claimed) -> str | None:
+    """The trace id of a W3C traceparent (``version-trace-parent-flags``)."""
+    parts = (claimed.traceparent or "").split("-")
+    return parts[1] if len(parts) == 4 else None

@@ -1,0 +1,110 @@
+"""Perform: the work of one claimed step, as a settlement. Knows the agent loop and the ports; writes nothing."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+
+import orjson
+import structlog
+
+from agentfleet.domain import settlement
+from agentfleet.domain.budget import ceiling_reached
+from agentfleet.domain.errors import BudgetExceeded, EffectUnknown, LeaseLost, StepError, StepTimeout
+from agentfleet.domain.model import Claimed, Settlement, StepKind
+from agentfleet.domain.plan import LoopState, after_reason, after_tool
+from agentfleet.domain.retry import RetryPolicy
+from agentfleet.domain.verdicts import Verdict, classify
+from agentfleet.engine.ports import Deltas, Reasoner, ReasonRequest, Toolbox
+from agentfleet.store.bundles import Bundles
+from agentfleet.telemetry import metrics
+
+log = structlog.get_logger("agentfleet.step")
+
+
+class Performer:
+    """Performs steps of either kind. ``policy`` says how failures are tried again, ``reason_timeout`` is in seconds."""
+
+    def __init__(
+        self, bundles: Bundles, reasoner: Reasoner, toolbox: Toolbox, deltas: Deltas, policy: RetryPolicy, *, reason_timeout: float
+    ) -> None:
+        self._bundles, self._reasoner, self._toolbox, self._deltas = bundles, reasoner, toolbox, deltas
+        self._policy, self._reason_timeout = policy, reason_timeout
+
+    async def __call__(self, claimed: Claimed, still_ours: Callable[[], None]) -> Settlement:
+        """Do the work and say how the attempt ended. ``still_ours`` raises ``LeaseLost`` before a side effect."""
+        started = time.monotonic()
+        try:
+            done = await (self._reason(claimed, still_ours) if claimed.kind is StepKind.REASON else self._call_tool(claimed, still_ours))
+        except LeaseLost:
+            raise
+        except Exception as error:
+            done = self.failed(claimed, error)
+        metrics.STEP_DURATION.labels(claimed.kind.value).observe(time.monotonic() - started)
+        metrics.STEPS.labels(claimed.pool, claimed.kind.value, _outcome(done)).inc()
+        return done
+
+    def failed(self, claimed: Claimed, error: BaseException) -> Settlement:
+        """The settlement of an attempt that ended with ``error``."""
+        done = settlement.failed(claimed, error, self._policy, jitter=random.random())  # noqa: S311  # jitter, not a secret
+        verdict = classify(error)
+        if verdict is Verdict.UNCLASSIFIED:
+            metrics.UNCLASSIFIED.labels(type(error).__name__).inc()
+        log.warning(
+            "step_failed", verdict=done.verdict, outcome=done.event.value, delay=done.delay, error=str(error)[:500],
+            error_type=type(error).__name__, exc_info=error if not isinstance(error, StepError) else None,
+        )
+        return done
+
+    async def _reason(self, claimed: Claimed, still_ours: Callable[[], None]) -> Settlement:
+        bundle = await self._bundles.load(claimed.bundle_id)
+        rules = self._toolbox.rules(bundle)
+        ceiling = ceiling_reached(rules.budget, claimed.progress)
+        if ceiling is not None:
+            raise BudgetExceeded(f"the run's ceiling {ceiling} is reached", ceiling=ceiling)
+        state = LoopState.loads(claimed.input)
+        request = ReasonRequest(
+            bundle, claimed.conversation, int(bundle.spec["max_tokens"]) << state.growth, claimed.run_id, claimed.step_id
+        )
+        still_ours()
+        try:
+            async with asyncio.timeout(self._reason_timeout):
+                reasoned = await self._reasoner.reason(request, self._deltas.writer(claimed.run_id, claimed.step_id))
+        except TimeoutError:
+            raise StepTimeout(f"the model call took longer than {self._reason_timeout:g} s") from None
+        plan = after_reason(claimed.turn, reasoned.turn, state, claimed.progress, rules)
+        return settlement.succeeded(
+            claimed, plan, usage=reasoned.usage, usage_raw=reasoned.usage_raw, request_id=reasoned.request_id
+        )
+
+    async def _call_tool(self, claimed: Claimed, still_ours: Callable[[], None]) -> Settlement:
+        bundle = await self._bundles.load(claimed.bundle_id)
+        call = orjson.loads(claimed.input)
+        still_ours()
+        result = await self._toolbox.call(claimed, call["call_id"], call["arguments"])
+        metrics.TOOL_CALLS.labels(claimed.name if claimed.effect else "unknown", "error" if result.is_error else "ok").inc()
+        block = {"type": "tool_result", "tool_use_id": call["call_id"], "content": result.content}
+        if result.is_error:
+            block["is_error"] = True
+        plan = after_tool(claimed.turn, claimed.part, orjson.dumps(block).decode(), bundle.spec["model"])
+        return settlement.succeeded(claimed, plan)
+
+
+def interrupted(claimed: Claimed, reason: BaseException) -> BaseException:
+    """What cutting a step off means: an unsafe tool may have done its work already, and only a human can know."""
+    if claimed.effect == "unsafe":
+        return EffectUnknown(f"{claimed.name} was cut off: {reason}")
+    return reason
+
+
+def _outcome(done: Settlement) -> str:
+    """The outcome label of ``agentfleet_steps_total``."""
+    if done.verdict is None:
+        return "ok"
+    match done.verdict:
+        case Verdict.RETRY_AT | Verdict.OVERLOADED | Verdict.PARK | Verdict.PERMANENT | Verdict.BACKOFF:
+            return "model_error"
+        case Verdict.UNKNOWN_EFFECT | Verdict.UNCLASSIFIED:
+            return "tool_error"
+        case _:
+            return "infra_error"

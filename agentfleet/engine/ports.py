@@ -1,0 +1,85 @@
+"""What the engine needs from the world and a test cannot own: the model, the tools, the broker."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from agentfleet.domain.budget import Usage
+from agentfleet.domain.model import Bundle, Claimed, Doorbell, Message
+from agentfleet.domain.plan import Rules, Turn
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonRequest:
+    """One call of the model: the pinned bundle, the whole conversation, the room for the answer in tokens."""
+
+    bundle: Bundle
+    conversation: Sequence[Message]
+    max_tokens: int
+    run_id: str
+    step_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoned:
+    """A complete turn of the model and what it cost. ``usage_raw`` is the provider's own JSON text."""
+
+    turn: Turn
+    usage: Usage = field(default_factory=Usage)
+    usage_raw: str = "{}"
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a tool answered: ``content`` is text for the model."""
+
+    content: str
+    is_error: bool = False
+
+
+class Reasoner(Protocol):
+    """The model. ``on_text`` gets each piece of text as it arrives, and must not block.
+
+    Raises a ``domain.errors.StepError`` when there is no complete turn.
+    """
+
+    async def reason(self, request: ReasonRequest, on_text: Callable[[str], None] | None) -> Reasoned: ...
+
+    async def close(self) -> None: ...
+
+
+class Toolbox(Protocol):
+    """The users' tools and agents.
+
+    ``call`` returns what the model should see, including the tool's own errors; it raises ``StepError`` only for what
+    the model cannot mend (``ToolRetry``, ``Unserviceable``).
+    """
+
+    async def call(self, claimed: Claimed, call_id: str, arguments: Mapping[str, Any]) -> ToolResult: ...
+
+    def rules(self, bundle: Bundle) -> Rules:
+        """What the agent loop may do for this bundle; raises ``Unserviceable`` when its agent is unknown here."""
+        ...
+
+
+class Publisher(Protocol):
+    """The broker. Losing what is published is allowed: the reconciler publishes again."""
+
+    async def publish(self, doorbells: Sequence[Doorbell]) -> None:
+        """Ring for steps that are dispatched in Postgres. Never raises for a broken broker; it counts."""
+        ...
+
+    async def wake(self, pool: str) -> None:
+        """Tell the pool's dispatcher that there is a backlog."""
+        ...
+
+    async def revoke(self, step_ids: Sequence[str]) -> None:
+        """Tell the workers to stop these steps at once instead of at their next heartbeat."""
+        ...
+
+
+class Deltas(Protocol):
+    """Where token deltas go while somebody listens. May lose everything."""
+
+    def writer(self, run_id: str, step_id: str) -> Callable[[str], None] | None: ...

@@ -1,0 +1,111 @@
+"""Connections. Hot statements run on raw psycopg (async, autocommit: one statement is one transaction); reads for the
+API and everything else run on SQLAlchemy Core over the same driver.
+
+Two roles of one login: the ingress is ``agentfleet_app``, which row-level security binds to one tenant per transaction;
+everything behind it is ``agentfleet_fleet``.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, LiteralString
+
+import psycopg
+import structlog
+from psycopg_pool import AsyncConnectionPool
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+log = structlog.get_logger("agentfleet.store")
+
+APP_ROLE = "agentfleet_app"
+FLEET_ROLE = "agentfleet_fleet"
+
+LOST_CONNECTION = (psycopg.OperationalError, psycopg.InterfaceError)
+"""Errors after which the outcome of the statement is unknown: it may have been committed. Re-read by key."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseConfig:
+    """How to connect. ``role`` is SET ROLE'd when given; ``statement_timeout`` is in seconds."""
+
+    url: str
+    role: str | None
+    application_name: str
+    pool_size: int = 4
+    statement_timeout: float = 15.0
+
+    def options(self) -> str:
+        settings = {
+            "statement_timeout": f"{int(self.statement_timeout * 1000)}",
+            "lock_timeout": f"{int(self.statement_timeout * 500)}",
+            "idle_in_transaction_session_timeout": "60000",
+            # One plan per statement, made once: planning the settle statement costs more than running it. The arrays
+            # decide everything, so a plan that was made on an empty table must not remember that it was empty.
+            "plan_cache_mode": "force_generic_plan",
+            "enable_seqscan": "off",
+            "jit": "off",
+        }
+        if self.role is not None:
+            settings["role"] = self.role
+        return " ".join(f"-c {name}={value}" for name, value in settings.items())
+
+
+def sqlalchemy_url(url: str) -> str:
+    """The same database, through psycopg 3."""
+    return make_url(url).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+
+
+class Database:
+    """The pool of hot connections and the engine for everything else of one process. Open it on its own event loop."""
+
+    def __init__(self, config: DatabaseConfig) -> None:
+        self.config = config
+        self._pool = AsyncConnectionPool(
+            config.url,
+            kwargs={
+                "autocommit": True, "prepare_threshold": 0, "options": config.options(),
+                "application_name": config.application_name, "connect_timeout": 10,
+            },
+            min_size=config.pool_size, max_size=config.pool_size, open=False, timeout=30.0, check=None,
+            reconnect_timeout=float("inf"),  # the database may be away for an hour; the process outlives that
+        )
+        self.engine: AsyncEngine = create_async_engine(
+            sqlalchemy_url(config.url), pool_size=config.pool_size, max_overflow=config.pool_size, pool_pre_ping=True,
+            connect_args={"options": config.options(), "application_name": config.application_name, "connect_timeout": 10},
+        )
+
+    async def open(self) -> None:
+        """Connect; raises ``psycopg.OperationalError`` or ``PoolTimeout`` when the database cannot be reached."""
+        await self._pool.open(wait=True, timeout=30.0)
+
+    async def close(self) -> None:
+        await self._pool.close(timeout=5.0)
+        await self.engine.dispose()
+
+    async def fetch(self, statement: LiteralString, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """Run one hot statement in its own transaction."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(statement, params)
+            return await cursor.fetchall() if cursor.description else []
+
+    async def fetch_as(self, tenant_id: str, statement: LiteralString, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """The same, seeing and writing only what belongs to ``tenant_id``: in one round trip."""
+        async with self._pool.connection() as connection, connection.pipeline(), connection.transaction():
+            await connection.execute("SELECT set_config('agentfleet.tenant_id', %s, true)", (tenant_id,))
+            cursor = await connection.execute(statement, params)
+            return await cursor.fetchall() if cursor.description else []
+
+    @asynccontextmanager
+    async def reading(self, tenant_id: str | None = None) -> AsyncIterator[AsyncConnection]:
+        """A SQLAlchemy transaction, bound to ``tenant_id`` for row-level security when one is given."""
+        async with self.engine.begin() as connection:
+            if tenant_id is not None:
+                await connection.execute(text("SELECT set_config('agentfleet.tenant_id', :t, true)"), {"t": tenant_id})
+            yield connection
+
+
+def columns(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, list[Any]]:
+    """Rows turned into the arrays that the hot statements take."""
+    return {name: [row[name] for row in rows] for name in names}

@@ -1,0 +1,131 @@
+"""Writes to whole runs: accept, end, replay."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from agentfleet.domain.model import NextStep
+from agentfleet.domain.states import RunEvent, RunState, StepEvent, run_after, run_sources, step_sources
+from agentfleet.store import statements
+from agentfleet.store.database import Database
+from agentfleet.store.ids import new_id
+
+ENDABLE: Mapping[RunState, list[str]] = {
+    run_after(RunState.RUNNING, event): run_sources(event) for event in (RunEvent.CANCEL, RunEvent.EXPIRE, RunEvent.FAIL)
+}
+CANCELLABLE = step_sources(StepEvent.CANCEL)
+REPLAYABLE = step_sources(StepEvent.REPLAY)
+REPLAYABLE_RUNS = run_sources(RunEvent.REPLAY)
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run to be accepted. ``input`` is JSON text as posted, ``content`` the first message's, ``deadline`` seconds."""
+
+    agent: str
+    bundle_id: str
+    pool: str
+    input: str
+    content: str
+    first: NextStep
+    priority: int = 0
+    metadata: str = "{}"
+    traceparent: str | None = None
+    deadline: float | None = None
+    key: str | None = None
+    fingerprint: bytes | None = None
+    run_id: str = field(default_factory=new_id)
+    step_id: str = field(default_factory=new_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A run that is committed; ``step_state`` tells whether its first step was admitted in the same transaction."""
+
+    run_id: str
+    step_id: str
+    step_state: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Who took a request key first."""
+
+    fingerprint: bytes
+    run_id: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run that was ended from outside, and its steps that were cut off while running."""
+
+    run_id: str
+    agent: str
+    running_steps: list[str] = field(default_factory=list[str])
+
+
+async def submit(db: Database, tenant_id: str, runs: Sequence[NewRun], *, window: int) -> dict[str, Accepted]:
+    """Accept runs of one tenant in one transaction, by run id. Absent: its request key was taken before."""
+    params: dict[str, Any] = {
+        "tenant_id": tenant_id, "window": window,
+        "run_id": [r.run_id for r in runs], "agent": [r.agent for r in runs], "bundle_id": [r.bundle_id for r in runs],
+        "pool": [r.pool for r in runs], "priority": [r.priority for r in runs], "input": [r.input for r in runs],
+        "content": [r.content for r in runs], "metadata": [r.metadata for r in runs],
+        "traceparent": [r.traceparent for r in runs], "deadline": [r.deadline for r in runs], "key": [r.key for r in runs],
+        "fingerprint": [r.fingerprint for r in runs], "step_id": [r.step_id for r in runs],
+        "step_name": [r.first.name for r in runs], "step_input": [r.first.input for r in runs],
+    }
+    rows = await db.fetch_as(tenant_id, statements.SUBMIT_RUNS, params)
+    return {row[0]: Accepted(*row) for row in rows}
+
+
+async def taken_keys(db: Database, tenant_id: str, keys: Sequence[str]) -> dict[str, Taken]:
+    """The runs that took these request keys, by key."""
+    rows = await db.fetch_as(tenant_id, statements.FIND_REQUEST_KEYS, {"tenant_id": tenant_id, "key": list(keys)})
+    return {row[0]: Taken(*row[1:]) for row in rows}
+
+
+async def end(
+    db: Database, run_ids: Sequence[str], state: RunState, *, data: str = "{}", error: str | None = None, tenant_id: str | None = None
+) -> list[Ended]:
+    """End runs from outside as ``cancelled``, ``expired`` or ``failed``.
+
+    With ``tenant_id`` only that tenant's runs can be reached. A run that had already ended is absent.
+    """
+    params = {
+        "run_id": list(run_ids), "endable": ENDABLE[state], "cancellable": CANCELLABLE, "state": state.value,
+        "data": data, "error": error,
+    }
+    rows = await (db.fetch(statements.END_RUNS, params) if tenant_id is None else db.fetch_as(tenant_id, statements.END_RUNS, params))
+    ended: dict[str, Ended] = {}
+    for run_id, agent, step_id in rows:
+        ended.setdefault(run_id, Ended(run_id, agent)).running_steps.extend([step_id] if step_id else [])
+    return list(ended.values())
+
+
+async def overdue(db: Database, *, limit: int) -> list[str]:
+    """Runs whose deadline has passed."""
+    return [row[0] for row in await db.fetch(statements.OVERDUE_RUNS, {"limit": limit})]
+
+
+async def replay(db: Database, tenant_id: str, dead_letter_ids: Sequence[str]) -> list[tuple[str, str, str, str]]:
+    """Put dead letters' steps back: ``(dead letter id, step id, run id, pool)`` for each that was open."""
+    params = {
+        "dead_letter_id": list(dead_letter_ids), "replayable": REPLAYABLE, "replayable_runs": REPLAYABLE_RUNS,
+    }
+    return [(r[0], r[1], r[2], r[3]) for r in await db.fetch_as(tenant_id, statements.REPLAY_DEAD_LETTERS, params)]
+
+
+async def watch(db: Database, run_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """``(version, event_seq)`` of each run; absent ones do not exist. Callers check the tenant before they watch."""
+    rows = await db.fetch(statements.WATCH_RUNS, {"run_id": list(run_ids)})
+    return {row[0]: (row[1], row[2]) for row in rows}
+
+
+async def read_accepted(db: Database, tenant_id: str, run_ids: Sequence[str]) -> dict[str, Accepted]:
+    """After a COMMIT whose outcome is unknown: which of these runs exist?"""
+    rows = await db.fetch_as(tenant_id, statements.READ_ACCEPTED, {"run_id": list(run_ids)})
+    return {row[0]: Accepted(*row) for row in rows}

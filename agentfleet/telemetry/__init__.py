@@ -1,0 +1,1 @@
+"""Names first: every metric, log field and event is declared once, here."""

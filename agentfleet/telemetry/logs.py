@@ -1,0 +1,72 @@
+"""Logging: one JSON object a line, the same for our code, uvicorn, Celery and every library. Nothing secret in it.
+
+A worker binds ``run_id``, ``step_id``, ``tenant_id``, ``attempt`` and ``trace_id`` when it claims, so every line that is
+written under a step says whose it is.
+"""
+
+import logging
+import re
+import sys
+from typing import Any
+
+import orjson
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+SECRET_KEY = re.compile(r"(?i)(api[_-]?key|authorization|password|secret|token$|cookie)")
+SECRET_VALUE = re.compile(r"(sk-ant-[\w-]{6,}|af_[\w-]{20,}|Bearer\s+[\w.~+/-]{8,}=*|(?<=://)[^/\s:@]*:[^/\s@]+(?=@))")
+"""Provider keys, our own keys, bearer headers, and user:password in URLs."""
+HIDDEN = "***"
+
+
+def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Hide secrets by field name and by shape, at any depth."""
+    return {key: HIDDEN if SECRET_KEY.search(key) and isinstance(value, str) else _hide(value) for key, value in event.items()}
+
+
+def _hide(value: Any) -> Any:
+    match value:
+        case str():
+            return SECRET_VALUE.sub(HIDDEN, value)
+        case dict():
+            return {k: HIDDEN if SECRET_KEY.search(str(k)) and isinstance(v, str) else _hide(v) for k, v in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # any JSON
+        case list() | tuple():
+            return [_hide(item) for item in value]  # pyright: ignore[reportUnknownVariableType]  # any JSON
+        case _:
+            return value
+
+
+def _dumps(event: EventDict, **_: Any) -> str:
+    return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def configure(level: str = "info", fmt: str = "json", *, process: str) -> None:
+    """Send everything, the standard library's records included, to stderr in one format. Call once per process."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+    ]
+    last: list[Processor] = [structlog.processors.format_exc_info, redact, structlog.processors.JSONRenderer(_dumps)]
+    if fmt == "console":
+        last = [redact, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), timestamp_key="ts")]
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+    ))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "celery", "kombu"):
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
+    for chatty in ("uvicorn.access", "kombu", "amqp", "httpcore", "httpx", "anthropic", "asyncio", "alembic"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+    structlog.contextvars.bind_contextvars(process=process)

@@ -1,0 +1,34 @@
+"""Alembic's entry: migrates the database of ``AGENTFLEET_DATABASE_URL``, or the connection that the caller passes in."""
+
+from alembic import context
+from sqlalchemy import Connection, create_engine, pool
+
+from agentfleet.settings import Settings
+from agentfleet.store.database import sqlalchemy_url
+from agentfleet.store.tables import metadata
+
+LOCK = 0x616765666C656574
+"""Advisory lock: two migration jobs at once wait for each other instead of racing."""
+
+
+def migrate(connection: Connection) -> None:
+    connection.exec_driver_sql(f"SELECT pg_advisory_lock({LOCK})")
+    connection.commit()
+    try:
+        context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=True)
+        with context.begin_transaction():
+            context.run_migrations()
+    finally:
+        connection.exec_driver_sql(f"SELECT pg_advisory_unlock({LOCK})")
+        connection.commit()
+
+
+passed = context.config.attributes.get("connection")
+if passed is not None:
+    migrate(passed)
+else:
+    url = Settings().database_url
+    if url is None:
+        raise SystemExit("AGENTFLEET_DATABASE_URL is not set: which database should be migrated?")
+    with create_engine(sqlalchemy_url(url), poolclass=pool.NullPool).connect() as connection:
+        migrate(connection)
