@@ -1,0 +1,171 @@
+"""The one composition root: settings in, wired objects out. One function per kind of process.
+
+Everything here is built on the event loop that will use it, after any fork.
+"""
+
+import os
+import socket
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from redis.asyncio import BlockingConnectionPool, Redis
+
+from agentfleet.agents.registry import Registry
+from agentfleet.agents.toolbox import AgentToolbox
+from agentfleet.broker.deltas import RedisDeltas
+from agentfleet.broker.publisher import RedisPublisher
+from agentfleet.domain.errors import InvalidInput
+from agentfleet.domain.retry import RetryPolicy
+from agentfleet.engine.cancel import Canceller, Expirer
+from agentfleet.engine.claim import Claims
+from agentfleet.engine.dispatch import Dispatcher
+from agentfleet.engine.execute import Executor
+from agentfleet.engine.heartbeat import Leases
+from agentfleet.engine.measure import Meter
+from agentfleet.engine.perform import Performer
+from agentfleet.engine.promote import Promoter
+from agentfleet.engine.replay import Undertaker
+from agentfleet.engine.republish import Republisher
+from agentfleet.engine.rescue import Rescuer
+from agentfleet.engine.settle import Settler
+from agentfleet.engine.submit import Submitter
+from agentfleet.provider.factory import make_reasoner
+from agentfleet.settings import Settings
+from agentfleet.store.bundles import Bundles
+from agentfleet.store.database import APP_ROLE, FLEET_ROLE, Database, DatabaseConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Ingress:
+    """What the HTTP API works with."""
+
+    settings: Settings
+    db: Database
+    redis: Redis
+    registry: Registry
+    bundles: Bundles
+    publisher: RedisPublisher
+    submit: Submitter
+    canceller: Canceller
+    undertaker: Undertaker
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What a step worker works with."""
+
+    settings: Settings
+    db: Database
+    publisher: RedisPublisher
+    leases: Leases
+    execute: Executor
+    canceller: Canceller
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciler:
+    """The duties that keep every run moving, and the dispatcher of one pool."""
+
+    settings: Settings
+    db: Database
+    redis: Redis
+    publisher: RedisPublisher
+    dispatcher: Dispatcher
+    promoter: Promoter
+    rescuer: Rescuer
+    republisher: Republisher
+    expirer: Expirer
+    meter: Meter
+
+
+def worker_name() -> str:
+    """``host:pid``: who holds a lease, for humans."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def database(settings: Settings, role: str, process: str) -> Database:
+    """The database of one process; raises ``InvalidInput`` when no URL is set."""
+    if settings.database_url is None:
+        raise InvalidInput("AGENTFLEET_DATABASE_URL", "is not set: give a Postgres URL, or use `agentfleet dev`, which embeds one")
+    return Database(DatabaseConfig(
+        settings.database_url, role if settings.set_role else None, f"agentfleet-{process}", settings.pool_size, settings.statement_timeout
+    ))
+
+
+def redis_client(settings: Settings) -> Redis:
+    """A client that waits for a free connection instead of failing, and never waits for ever on a dead server."""
+    if settings.redis_url is None:
+        raise InvalidInput("AGENTFLEET_REDIS_URL", "is not set: give a Redis URL, or use `agentfleet dev`, which embeds one")
+    pool = BlockingConnectionPool.from_url(
+        settings.redis_url, max_connections=64, timeout=10, socket_timeout=10, socket_connect_timeout=5, socket_keepalive=True,
+    )
+    return Redis(connection_pool=pool)
+
+
+def retry_policy(settings: Settings) -> RetryPolicy:
+    return RetryPolicy(settings.max_attempts, settings.retry_base, settings.retry_cap)
+
+
+@asynccontextmanager
+async def ingress(settings: Settings) -> AsyncIterator[Ingress]:
+    async with AsyncExitStack() as stack:
+        db, redis = await _servers(stack, settings, APP_ROLE, "ingress")
+        publisher = RedisPublisher(redis, prefix=settings.redis_prefix)
+        canceller = Canceller(db, publisher)
+        yield Ingress(
+            settings, db, redis, Registry.load(settings.agents), Bundles(db), publisher,
+            Submitter(db, publisher, window=settings.dispatch_window), canceller, Undertaker(db, publisher, canceller),
+        )
+
+
+@asynccontextmanager
+async def worker(settings: Settings) -> AsyncIterator[Worker]:
+    async with AsyncExitStack() as stack:
+        db, redis = await _servers(stack, settings, FLEET_ROLE, "worker")
+        publisher = RedisPublisher(redis, prefix=settings.redis_prefix)
+        threads = stack.enter_context(ThreadPoolExecutor(settings.tool_threads, thread_name_prefix="tool"))
+        reasoner = make_reasoner(
+            settings.provider, base_url=settings.provider_base_url,
+            api_key=None if settings.provider_api_key is None else settings.provider_api_key.get_secret_value(),
+            read_timeout=settings.provider_read_timeout, max_connections=settings.worker_capacity,
+        )
+        stack.push_async_callback(reasoner.close)
+        deltas = RedisDeltas(redis, prefix=settings.redis_prefix)
+        stack.push_async_callback(deltas.close)
+        name = worker_name()
+        leases = Leases(db, lease=settings.lease, pool=settings.pool)
+        performer = Performer(
+            Bundles(db), reasoner, AgentToolbox(Registry.load(settings.agents), threads), deltas, retry_policy(settings),
+            reason_timeout=settings.reason_timeout,
+        )
+        settler = Settler(db, publisher, window=settings.dispatch_window)
+        execute = Executor(Claims(db, worker=name, lease=settings.lease), leases, performer, settler, worker=name)
+        yield Worker(settings, db, publisher, leases, execute, Canceller(db, publisher))
+
+
+@asynccontextmanager
+async def reconciler(settings: Settings) -> AsyncIterator[Reconciler]:
+    async with AsyncExitStack() as stack:
+        db, redis = await _servers(stack, settings, FLEET_ROLE, "reconciler")
+        publisher = RedisPublisher(redis, prefix=settings.redis_prefix)
+        settler = Settler(db, publisher, window=settings.dispatch_window)
+        yield Reconciler(
+            settings, db, redis, publisher,
+            Dispatcher(db, publisher, pool=settings.pool, window=settings.dispatch_window),
+            Promoter(db, publisher),
+            Rescuer(db, settler, publisher, retry_policy(settings), pool=settings.pool),
+            Republisher(db, publisher, pool=settings.pool, after=settings.republish_after),
+            Expirer(db, Canceller(db, publisher)),
+            Meter(db),
+        )
+
+
+async def _servers(stack: AsyncExitStack, settings: Settings, role: str, process: str) -> tuple[Database, Redis]:
+    db = database(settings, role, process)
+    stack.push_async_callback(db.close)
+    await db.open()
+    redis = redis_client(settings)
+    stack.push_async_callback(redis.aclose)
+    return db, redis
