@@ -1,8 +1,8 @@
 """A Claude-shaped Messages API server in the box, spoken to through the real SDK over HTTP.
 
-Map: `app` wires the routes and `serve` runs it · `messages` is the endpoint, read top to bottom · `validate`, `prefix`,
+Map: `app` wires the routes, `serve` runs it · `messages` is the endpoint, read top to bottom · `validate`, `prefix`,
 `signatures`, `cache` and `buckets` are what the real service checks and counts · `brains` and `scripts` decide what the
-model says (a `turn`) · `events` puts a turn on the wire · `faults` is the menu of things that go wrong, `armed` says when
+model says (a `turn`) · `events` writes it on the wire · `faults` is the menu of things that go wrong, `armed` says when
 and `mishaps` lets them happen · `control` is /sim/ · `log` remembers every call, so that a test can ask whether one was
 paid for twice.
 

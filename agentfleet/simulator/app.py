@@ -15,8 +15,8 @@ from agentfleet.simulator.state import Simulator
 def create_app(config: SimulatorConfig | None = None) -> Starlette:
     """A simulator as an ASGI app; its state is `app.state.simulator`.
 
-    Every API path also exists under /s/<scenario>/, where the scenario is a fault of the menu or `script:<name>`: any
-    client gets it by its base URL alone. Faults that reset a connection need the server of `agentfleet.simulator.serve`.
+    Every API path also exists under /s/<scenario>/, where the scenario is a fault of the menu or `script:<name>`:
+    any client gets it by its base URL alone. Faults that reset a connection need the server of `serve`.
     """
     simulator = Simulator(config or SimulatorConfig())
     app = Starlette(

@@ -26,7 +26,7 @@ def exceed_context(turn: Turn) -> Turn:
 
 def cut_tool(turn: Turn) -> Turn:
     """A tool call whose arguments stop in the middle of their JSON."""
-    call = next((block for block in turn.blocks if block["type"] == "tool_use"), TOOL_CALL)
+    call = next((block for block in turn.blocks if block["type"] == "tool_use" and block["input"]), TOOL_CALL)
     whole = encode(call["input"]).decode()
     started: Json = {**call, "input": {}}
     return replace(

@@ -69,7 +69,7 @@ class Buckets:
         self._trio(scope, now)[2].level -= output_tokens
 
     def headers(self, scope: tuple[str, str], now: float) -> Headers:
-        """The twelve `anthropic-ratelimit-*` headers. Tokens left are rounded to the nearest thousand, as in production."""
+        """The twelve `anthropic-ratelimit-*` headers. Tokens left are rounded to the nearest thousand."""
         trio = self._trio(scope, now)
         rows = [
             (name, bucket.limit, bucket.level, now + bucket.wait_full())

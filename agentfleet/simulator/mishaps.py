@@ -74,6 +74,7 @@ async def break_whole(exchange: Exchange, mishap: Break, message: Json) -> None:
     exchange.entry.outcome = "broken"
     match mishap.how:
         case "error":
+            exchange.entry.paid, exchange.entry.usage = False, {}  # an error answer costs nothing
             await exchange.send_error(ApiError(mishap.status, "Simulated fault"))
         case "truncate":
             await exchange.send_whole(200, data[: len(data) // 2], JSON_TYPE, [])

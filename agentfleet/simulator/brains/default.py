@@ -1,7 +1,8 @@
 """The default brain: drives any agent's tools from their schemas, then finishes.
 
-Every tool is called once per question: up to `parallel_tools` of them in the first turn, the rest in the second. A call
-that came back as an error is tried once more. Then the answer: a document when the request asks for one, else a short text.
+Every tool is called once per question: up to `parallel_tools` of them in the first turn, the rest in the second. A
+call that came back as an error is tried once more. Then the answer: a document when the request asks for one, else a
+short text.
 """
 
 from collections import Counter

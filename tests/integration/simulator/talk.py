@@ -1,0 +1,59 @@
+"""Requests the tests send, and a loop that answers tool calls."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import anthropic
+
+MODEL = "claude-sonnet-5-5"
+LOOK: dict[str, Any] = {
+    "name": "look",
+    "description": "Look at one place.",
+    "input_schema": {"type": "object", "properties": {"place": {"type": "string"}}, "required": ["place"]},
+}
+
+
+def ask(text: str = "Say hello.", **more: Any) -> dict[str, Any]:
+    """Keyword arguments of a small call."""
+    return {"model": MODEL, "max_tokens": 1000, "messages": [{"role": "user", "content": text}], **more}
+
+
+async def say(client: anthropic.AsyncAnthropic, *, stream: bool = True, **request: Any) -> Any:
+    """One message, by streaming or in one piece."""
+    if not stream:
+        return await client.messages.create(**request)
+    async with client.messages.stream(**request) as events:
+        return await events.get_final_message()
+
+
+def blocks(message: Any) -> list[dict[str, Any]]:
+    """The content as it is to be sent back."""
+    return [block.to_dict(mode="json") for block in message.content]
+
+
+def results(message: Any, run: Callable[[str, dict[str, Any]], Any]) -> dict[str, Any]:
+    """The user message that answers every tool call; a tool that raises becomes an error result."""
+    content: list[dict[str, Any]] = []
+    for block in message.content:
+        if block.type != "tool_use":
+            continue
+        try:
+            said, failed = json.dumps(run(block.name, block.input)), False
+        except RuntimeError as error:
+            said, failed = str(error), True
+        content.append({"type": "tool_result", "tool_use_id": block.id, "content": said, "is_error": failed})
+    return {"role": "user", "content": content}
+
+
+async def converse(
+    client: anthropic.AsyncAnthropic, run: Callable[[str, dict[str, Any]], Any], **request: Any
+) -> list[Any]:
+    """Drive a conversation until the model stops asking for tools; every message it sent, in order."""
+    said: list[Any] = []
+    while not said or said[-1].stop_reason == "tool_use":
+        assert len(said) < 20, "the model never finishes"
+        said.append(await say(client, **request))
+        turn = {"role": "assistant", "content": blocks(said[-1])}
+        request["messages"] = [*request["messages"], turn, results(said[-1], run)]
+    return said
