@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from agentfleet.agents.agent import Agent
-from agentfleet.engine.ports import Bundle
+from agentfleet.domain.model import Bundle
 
 
 @lru_cache(maxsize=1_024)  # a deployment has far fewer agents; building the schemas takes milliseconds

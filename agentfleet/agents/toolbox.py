@@ -19,15 +19,15 @@ from agentfleet.agents.results import as_text
 from agentfleet.agents.text import capped, storable
 from agentfleet.agents.tool import Tool
 from agentfleet.domain.errors import StepError, Unserviceable
-from agentfleet.domain.model import Claimed
+from agentfleet.domain.model import Bundle, Claimed
 from agentfleet.domain.plan import Rules
-from agentfleet.engine.ports import Bundle, ToolResult
+from agentfleet.engine.ports import ToolResult
 
 MAX_RESULT_BYTES = 256 * 1024
 """More text than this is no answer but a dump: it would fill the model's context window."""
 
 
-class RegistryToolbox:
+class AgentToolbox:
     """The tools of the agents in ``registry``; those that are not async run in ``threads``."""
 
     def __init__(self, registry: Registry, threads: Executor) -> None:

@@ -12,7 +12,7 @@ from agentfleet.agents import Agent, ToolContext, tool
 from agentfleet.agents.bundle import bundle_of
 from agentfleet.agents.registry import Registry
 from agentfleet.agents.tool import Effect
-from agentfleet.agents.toolbox import MAX_RESULT_BYTES, RegistryToolbox
+from agentfleet.agents.toolbox import MAX_RESULT_BYTES, AgentToolbox
 from agentfleet.domain.budget import Budget, Progress
 from agentfleet.domain.errors import EffectUnknown, StepTimeout, ToolRetry, Unserviceable, WorkerStopping
 from agentfleet.domain.model import Claimed, StepKind
@@ -63,7 +63,7 @@ async def call(function, threads, arguments=None, *, effect: Effect = "read", ti
     """The result of one call of ``function`` as a tool called ``act``."""
     function.__doc__ = "Act."
     made = tool(effect=effect, timeout=timeout, name="act")(function)
-    box = RegistryToolbox(Registry([Agent(name="helper", model="m", tools=[made])]), threads)
+    box = AgentToolbox(Registry([Agent(name="helper", model="m", tools=[made])]), threads)
     return await box.call(claimed("act", pinned or effect), "call_1", arguments or {})
 
 
@@ -109,7 +109,7 @@ async def test_a_tool_that_the_model_invented_is_answered_with_those_there_are(t
         return "acted"
 
     made = tool(effect="read", name="act")(_documented(act))
-    box = RegistryToolbox(Registry([Agent(name="helper", model="m", tools=[made])]), threads)
+    box = AgentToolbox(Registry([Agent(name="helper", model="m", tools=[made])]), threads)
     result = await box.call(claimed("fly", None), "call_1", {})
     assert result == ToolResult("there is no tool 'fly'; you have: act", is_error=True)
 
@@ -126,13 +126,13 @@ async def test_a_tool_outside_of_the_pinned_bundle_is_not_called_even_if_the_cod
         calls.append(1)
 
     made = tool(effect="read", name="act")(_documented(act))
-    box = RegistryToolbox(Registry([Agent(name="helper", model="m", tools=[made])]), threads)
+    box = AgentToolbox(Registry([Agent(name="helper", model="m", tools=[made])]), threads)
     assert (await box.call(claimed("act", None), "call_1", {})).is_error
     assert calls == []
 
 
 async def test_a_promised_tool_or_agent_that_is_gone_is_not_serviceable_here(threads):
-    box = RegistryToolbox(Registry([Agent(name="helper", model="m")]), threads)
+    box = AgentToolbox(Registry([Agent(name="helper", model="m")]), threads)
     with pytest.raises(Unserviceable, match="no longer has a tool 'act'"):
         await box.call(claimed("act"), "call_1", {})
     with pytest.raises(Unserviceable, match="no agent 'other'"):
@@ -302,7 +302,7 @@ def rules(output_type, threads):
     made = tool(effect="unsafe", name="act")(_documented(lambda: None))
     agent = Agent(name="helper", model="m", tools=[made], output_type=output_type, budget=Budget(max_steps=7))
     later = Agent(name="helper", model="newer", output_type=output_type)
-    return RegistryToolbox(Registry([later]), threads).rules(bundle_of(agent))
+    return AgentToolbox(Registry([later]), threads).rules(bundle_of(agent))
 
 
 def test_rules_come_from_the_pinned_bundle_and_not_from_the_code(threads):
@@ -313,7 +313,7 @@ def test_rules_come_from_the_pinned_bundle_and_not_from_the_code(threads):
 def test_rules_of_an_unknown_agent_are_not_serviceable(threads):
     bundle = bundle_of(Agent(name="gone", model="m"))
     with pytest.raises(Unserviceable, match="gone"):
-        RegistryToolbox(Registry(), threads).rules(bundle)
+        AgentToolbox(Registry(), threads).rules(bundle)
 
 
 @pytest.mark.parametrize("frame", ["{}", " {}\n", "```json\n{}\n```", "\n```\n{}```\n", "```JSON \n{}\n```"])
