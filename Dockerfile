@@ -8,9 +8,9 @@ WORKDIR /build
 RUN python -m venv /app/.venv && python -m venv .venv
 COPY requirements-runtime.lock ./
 RUN /app/.venv/bin/python -m pip install --require-hashes -r requirements-runtime.lock
-# The build tool too comes from a lock: as constraints, its lines pin the version and the hash.
+# hatchling is pinned in the developers' lock; this environment stays behind in the build stage.
 COPY requirements.lock ./
-RUN .venv/bin/python -m pip install -c requirements.lock hatchling
+RUN .venv/bin/python -m pip install --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY migrations migrations
 COPY agentfleet agentfleet
