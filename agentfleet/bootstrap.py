@@ -14,7 +14,9 @@ from redis.asyncio import BlockingConnectionPool, Redis
 
 from agentfleet.agents.registry import Registry
 from agentfleet.agents.toolbox import AgentToolbox
+from agentfleet.broker import names
 from agentfleet.broker.deltas import RedisDeltas
+from agentfleet.broker.loop import Serving
 from agentfleet.broker.publisher import RedisPublisher
 from agentfleet.domain.errors import InvalidInput
 from agentfleet.domain.retry import RetryPolicy
@@ -29,12 +31,14 @@ from agentfleet.engine.promote import Promoter
 from agentfleet.engine.replay import Undertaker
 from agentfleet.engine.republish import Republisher
 from agentfleet.engine.rescue import Rescuer
+from agentfleet.engine.serve import StepServer
 from agentfleet.engine.settle import Settler
 from agentfleet.engine.submit import Submitter
 from agentfleet.provider.factory import make_reasoner
 from agentfleet.settings import Settings
 from agentfleet.store.bundles import Bundles
 from agentfleet.store.database import APP_ROLE, FLEET_ROLE, Database, DatabaseConfig
+from agentfleet.telemetry import metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +54,6 @@ class Ingress:
     submit: Submitter
     canceller: Canceller
     undertaker: Undertaker
-
-
-@dataclass(frozen=True, slots=True)
-class Worker:
-    """What a step worker works with."""
-
-    settings: Settings
-    db: Database
-    publisher: RedisPublisher
-    leases: Leases
-    execute: Executor
-    canceller: Canceller
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +113,7 @@ async def ingress(settings: Settings) -> AsyncIterator[Ingress]:
 
 
 @asynccontextmanager
-async def worker(settings: Settings) -> AsyncIterator[Worker]:
+async def worker(settings: Settings) -> AsyncIterator[Serving]:
     async with AsyncExitStack() as stack:
         db, redis = await _servers(stack, settings, FLEET_ROLE, "worker")
         publisher = RedisPublisher(redis, prefix=settings.redis_prefix)
@@ -142,7 +134,12 @@ async def worker(settings: Settings) -> AsyncIterator[Worker]:
         )
         settler = Settler(db, publisher, window=settings.dispatch_window)
         execute = Executor(Claims(db, worker=name, lease=settings.lease), leases, performer, settler, worker=name)
-        yield Worker(settings, db, publisher, leases, execute, Canceller(db, publisher))
+        server = StepServer(
+            db, publisher, execute, leases, Canceller(db, publisher), heartbeat=settings.heartbeat, pool=settings.pool
+        )
+        metrics.SLOTS.labels(settings.pool).set(settings.worker_capacity)
+        yield Serving(server, redis, names.revoke(settings.redis_prefix))
+        await publisher.flush()
 
 
 @asynccontextmanager

@@ -2,6 +2,8 @@
 
 STEP_TASK = "agentfleet.step"
 """The Celery task: one message is one step."""
+UNREADABLE_TASK = "agentfleet.unreadable"
+"""What the transport calls a message that it cannot read."""
 
 
 def queue(prefix: str, pool: str) -> str:

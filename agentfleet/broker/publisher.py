@@ -1,0 +1,87 @@
+"""Ring the doorbell: push envelopes to the queues' Redis lists, many per round trip, behind the caller's back.
+
+Nobody waits for Redis: what cannot be sent is counted and forgotten, and the reconciler publishes it again.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from agentfleet.broker import names
+from agentfleet.broker.envelope import envelope
+from agentfleet.domain.model import Doorbell
+from agentfleet.telemetry import metrics
+
+log = structlog.get_logger("agentfleet.broker")
+
+MAX_PENDING = 20_000
+"""Envelopes kept while Redis is slow; beyond this they are dropped, as Postgres remembers them anyway."""
+
+
+class RedisPublisher:
+    """The engine's ``Publisher`` over Redis. Belongs to one event loop."""
+
+    def __init__(self, redis: Redis, *, prefix: str) -> None:
+        self._redis, self._prefix = redis, prefix
+        self._bells: list[Doorbell] = []
+        self._pools: set[str] = set()
+        self._revoked: list[str] = []
+        self._sender: asyncio.Task[None] | None = None
+
+    async def publish(self, doorbells: Sequence[Doorbell]) -> None:
+        """Ring for these steps soon."""
+        room = MAX_PENDING - len(self._bells)
+        metrics.PUBLISH_FAILURES.inc(max(0, len(doorbells) - room))
+        self._bells.extend(doorbells[:room])
+        self._send_soon()
+
+    async def wake(self, pool: str) -> None:
+        """Wake the pool's dispatcher soon."""
+        self._pools.add(pool)
+        self._send_soon()
+
+    async def revoke(self, step_ids: Sequence[str]) -> None:
+        """Tell every worker soon to stop these steps."""
+        self._revoked.extend(step_ids)
+        self._send_soon()
+
+    async def flush(self) -> None:
+        """Wait until everything was sent or given up on."""
+        while self._sender is not None:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.shield(self._sender)
+
+    def _send_soon(self) -> None:
+        if self._sender is None:
+            self._sender = asyncio.create_task(self._send())
+
+    async def _send(self) -> None:
+        try:
+            while self._bells or self._pools or self._revoked:
+                bells, self._bells = self._bells, []
+                pools, self._pools = self._pools, set()
+                revoked, self._revoked = self._revoked, []
+                try:
+                    await self._push(bells, pools, revoked)
+                except (RedisError, OSError) as error:
+                    metrics.PUBLISH_FAILURES.inc(len(bells))
+                    log.warning("publish_failed", error=str(error), messages=len(bells))
+        finally:
+            self._sender = None
+
+    async def _push(self, bells: Sequence[Doorbell], pools: set[str], revoked: Sequence[str]) -> None:
+        pipe = self._redis.pipeline(transaction=False)
+        by_pool: dict[str, list[bytes]] = {}
+        for bell in bells:
+            by_pool.setdefault(bell.pool, []).append(envelope(bell, names.queue(self._prefix, bell.pool)))
+        for pool, envelopes in by_pool.items():
+            pipe.lpush(names.queue(self._prefix, pool), *envelopes)
+        for pool in pools:
+            pipe.lpush(names.wake(self._prefix, pool), b"1").ltrim(names.wake(self._prefix, pool), 0, 0)
+        if revoked:
+            pipe.publish(names.revoke(self._prefix), " ".join(revoked))
+        await pipe.execute()

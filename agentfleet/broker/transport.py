@@ -1,0 +1,110 @@
+"""The doorbell transport: kombu's Redis transport, with messages popped many at a time and nothing kept about them.
+
+Kombu pops one message per round trip and writes each into an ``unacked`` hash and a sorted set, so that it can be
+delivered again after a timeout. Here Postgres is what delivers again, so a message that a dead worker took along is
+simply gone, and acknowledging costs nothing.
+
+Not guaranteed: that a message arrives, or arrives once. See ``engine.republish`` and ``engine.claim``.
+"""
+
+import base64
+from queue import Empty
+from time import monotonic
+from typing import Any, ClassVar
+
+import orjson
+from kombu.transport import TRANSPORT_ALIASES, redis, virtual
+
+from agentfleet.broker.names import UNREADABLE_TASK
+
+ALIAS = "doorbell"
+BATCH = 64
+"""Messages per pop: enough that the round trip no longer counts, few enough that workers share fairly."""
+
+
+class QoS(virtual.QoS):
+    """Counts what is in flight, in memory; restores nothing."""
+
+    restore_at_shutdown = False
+
+    def restore_visible(self, *_args: Any, **_kwargs: Any) -> None:
+        """Nothing waits to be restored: there is no record of unacknowledged messages."""
+
+    def restore_unacked_once(self, stderr: Any = None) -> None:
+        """Nothing is pushed back at exit: the drain has returned unclaimed steps to Postgres."""
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """A rejected message is forgotten; Postgres knows whether its step still wants one."""
+        self.ack(delivery_tag)
+
+
+class Channel(redis.Channel):
+    """Pops up to ``BATCH`` messages at once, never more than there is room for."""
+
+    QoS = QoS
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        queues = self._queue_cycle.consume(len(self.active_queues))
+        if not queues:
+            return
+        keys = [self._q_for_pri(queue, priority) for priority in self.priority_steps for queue in queues]
+        self._in_poll = self.client.connection
+        self._brpop_sent_at = monotonic()
+        room = self.qos.can_consume_max_estimate()
+        count = BATCH if room is None else max(1, min(BATCH, room))
+        wait = self.brpop_timeout if timeout is None else timeout
+        self.client.connection.send_command("BLMPOP", wait or 0, len(keys), *keys, "RIGHT", "COUNT", count)
+
+    def _brpop_read(self, **options: Any) -> bool:
+        try:
+            try:
+                popped = self.client.parse_response(self.client.connection, "BLMPOP", **options)
+            except self.connection_errors:
+                self.client.connection.disconnect()
+                raise
+            if not popped:
+                raise Empty
+            key, messages = popped
+            queue = (key.decode() if isinstance(key, bytes) else key).rsplit(self.sep, 1)[0]
+            self._queue_cycle.rotate(queue)
+            for raw in messages:
+                self.connection._deliver(readable(raw, queue), queue)
+            return True
+        finally:
+            self._in_poll = None
+            self._flush_brpop_reauth()
+
+
+class Transport(redis.Transport):
+    """``doorbell://host:port/db``: Redis 7 or Valkey, for BLMPOP."""
+
+    Channel = Channel
+    aliases: ClassVar[tuple[str, ...]] = (ALIAS,)
+
+
+def readable(raw: bytes | str, queue: str) -> dict[str, Any]:
+    """The message, or, when it is none, a message about it: somebody must see it, and the worker must stay up."""
+    try:
+        message = orjson.loads(raw)
+        if isinstance(message["headers"], dict) and isinstance(message["properties"]["delivery_tag"], str):
+            message["properties"].setdefault("delivery_info", {})
+            base64.b64decode(message["body"], validate=True)
+            return message
+    except (ValueError, KeyError, TypeError):
+        pass
+    data = raw if isinstance(raw, bytes) else raw.encode()
+    return {
+        "body": base64.b64encode(data).decode(),
+        "content-type": "application/octet-stream",
+        "content-encoding": "binary",
+        "headers": {"task": UNREADABLE_TASK, "id": None},
+        "properties": {
+            "delivery_tag": f"unreadable-{monotonic()}-{id(raw)}", "delivery_info": {"exchange": "", "routing_key": queue},
+            "body_encoding": "base64",
+        },
+    }
+
+
+def register() -> None:
+    """Make ``doorbell://`` URLs work in this process."""
+    TRANSPORT_ALIASES[ALIAS] = f"{__name__}:Transport"
