@@ -55,10 +55,12 @@ def read_prefix(body: Json) -> Prefix:
     before: list[bytes] = []
     tokens = 0
 
-    def add(label: bytes, block: Any) -> None:
+    def add(label: bytes, block: Json) -> None:
         nonlocal tokens
         ttl = _ttl(block)
-        bare = {key: value for key, value in block.items() if key != "cache_control"} if ttl is not None else block
+        bare = block
+        if "cache_control" in block:
+            bare = {key: value for key, value in block.items() if key != "cache_control"}
         encoded = encode(bare)
         digest.update(label)
         digest.update(encoded)
@@ -83,7 +85,7 @@ def as_blocks(content: Any) -> list[Json]:
     return [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
 
 
-def _ttl(holder: Any) -> int | None:
+def _ttl(holder: Json) -> int | None:
     control = holder.get("cache_control")
     if not control:
         return None

@@ -1,7 +1,5 @@
 """How many tokens a text counts for: about four characters each. An estimate, like the one a client would make."""
 
-from typing import Any
-
 from agentfleet.simulator.wire import Json, encode
 
 CHARS_PER_TOKEN = 4
@@ -28,8 +26,12 @@ def block_tokens(block: Json) -> int:
             return text_tokens(encode(block))
 
 
-def input_tokens(block: Any, encoded: bytes) -> int:
+def input_tokens(block: Json, encoded: bytes) -> int:
     """Input tokens of one tool, system or message block whose JSON is `encoded`."""
-    if isinstance(block, dict) and block.get("type") in {"image", "document"}:  # pyright: ignore[reportUnknownMemberType]
-        return MEDIA_TOKENS
-    return text_tokens(encoded)
+    match block.get("type"):
+        case "text":
+            return text_tokens(block["text"])
+        case "image" | "document":
+            return MEDIA_TOKENS
+        case _:
+            return text_tokens(encoded)

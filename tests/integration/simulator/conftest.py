@@ -40,7 +40,7 @@ async def connect() -> AsyncIterator[Connect]:
     async with AsyncExitStack() as stack:
 
         def make(url: str, **options: Any) -> anthropic.AsyncAnthropic:
-            defaults = {
+            defaults: dict[str, Any] = {
                 "api_key": "sim",
                 "max_retries": 0,
                 "http_client": anthropic.DefaultAioHttpClient(),

@@ -1,5 +1,6 @@
 """Requests the tests send, and a loop that answers tool calls."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,11 @@ LOOK: dict[str, Any] = {
 def ask(text: str = "Say hello.", **more: Any) -> dict[str, Any]:
     """Keyword arguments of a small call."""
     return {"model": MODEL, "max_tokens": 1000, "messages": [{"role": "user", "content": text}], **more}
+
+
+def altered(request: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """The same call with other arguments."""
+    return {**request, **changes}
 
 
 async def say(client: anthropic.AsyncAnthropic, *, stream: bool = True, **request: Any) -> Any:
@@ -57,3 +63,10 @@ async def converse(
         turn = {"role": "assistant", "content": blocks(said[-1])}
         request["messages"] = [*request["messages"], turn, results(said[-1], run)]
     return said
+
+
+async def eventually(holds: Callable[[], bool]) -> None:
+    """Wait until a condition holds."""
+    async with asyncio.timeout(20):
+        while not holds():  # noqa: ASYNC110  # the server is in another thread and sets no event of ours
+            await asyncio.sleep(0.005)

@@ -8,7 +8,7 @@ import pytest
 from agentfleet.simulator.config import SimulatorConfig
 from agentfleet.simulator.serve import Running
 from tests.integration.simulator.conftest import Connect, Serve
-from tests.integration.simulator.talk import LOOK, ask, blocks, results, say
+from tests.integration.simulator.talk import LOOK, altered, ask, blocks, eventually, results, say
 
 pytestmark = pytest.mark.usefixtures("sim")
 
@@ -51,8 +51,9 @@ async def test_events_come_in_the_order_of_the_service(client: anthropic.AsyncAn
 
 async def test_arguments_begin_with_an_empty_delta(client: anthropic.AsyncAnthropic) -> None:
     async with client.messages.stream(**ask(tools=[LOOK])) as stream:
-        first = [event.partial_json async for event in stream if event.type == "input_json"][0]
-    assert first == ""
+        parts = [event.partial_json async for event in stream if event.type == "input_json"]
+    assert parts[0] == ""
+    assert "".join(parts) == '{"place":"sample place"}'
 
 
 async def test_a_long_text_comes_in_several_deltas(client: anthropic.AsyncAnthropic) -> None:
@@ -124,13 +125,13 @@ async def test_editing_history_before_a_thinking_block_is_a_400(client: anthropi
     request = ask("Look around.", tools=[LOOK], thinking={"type": "adaptive"})
     message = await say(client, **request)
     answered = [{"role": "assistant", "content": blocks(message)}, results(message, lambda *_: "seen")]
-    untouched = await say(client, **{**request, "messages": [*request["messages"], *answered]})
+    untouched = await say(client, **altered(request, messages=[*request["messages"], *answered]))
     assert untouched.stop_reason == "end_turn"
     edited = [{"role": "user", "content": "Look about."}, *answered]
     with pytest.raises(anthropic.BadRequestError, match="Invalid `signature`"):
-        await say(client, **{**request, "messages": edited})
+        await say(client, **altered(request, messages=edited))
     with pytest.raises(anthropic.BadRequestError, match="Invalid `signature`"):
-        await say(client, **{**request, "messages": [*request["messages"], *answered], "system": "Changed."})
+        await say(client, **altered(request, messages=[*request["messages"], *answered], system="Changed."))
 
 
 async def test_signatures_outlive_a_restart(serve: Serve, connect: Connect) -> None:
@@ -138,7 +139,7 @@ async def test_signatures_outlive_a_restart(serve: Serve, connect: Connect) -> N
     message = await say(connect(serve(SimulatorConfig()).url), **request)
     answered = [{"role": "assistant", "content": blocks(message)}, results(message, lambda *_: "seen")]
     restarted = connect(serve(SimulatorConfig()).url)
-    assert (await say(restarted, **{**request, "messages": [*request["messages"], *answered]})).content
+    assert (await say(restarted, **altered(request, messages=[*request["messages"], *answered]))).content
 
 
 async def test_moving_a_cache_marker_does_not_break_signatures(client: anthropic.AsyncAnthropic) -> None:
@@ -150,20 +151,30 @@ async def test_moving_a_cache_marker_does_not_break_signatures(client: anthropic
     message = await say(client, **request)
     answered = [{"role": "assistant", "content": blocks(message)}, results(message, lambda *_: "seen")]
     unmarked = [{"role": "user", "content": "Look around."}, *answered]
-    assert (await say(client, **{**request, "messages": unmarked})).stop_reason == "end_turn"
+    assert (await say(client, **altered(request, messages=unmarked))).stop_reason == "end_turn"
 
 
 async def test_an_unknown_or_retired_model_is_a_404(client: anthropic.AsyncAnthropic) -> None:
     with pytest.raises(anthropic.NotFoundError, match="claude-nothing"):
         await say(client, **ask(model="claude-nothing"))
+    with (
+        pytest.raises(anthropic.NotFoundError, match="claude-opus-4-0"),
+        pytest.warns(DeprecationWarning, match="opus"),
+    ):
+        await say(client, **ask(model="claude-opus-4-0"))
 
 
-async def test_a_paced_stream_is_abandoned_when_the_client_leaves(
-    serve: Serve, connect: Connect
-) -> None:
+async def test_a_paced_stream_is_abandoned_when_the_client_leaves(serve: Serve, connect: Connect) -> None:
     running = serve(SimulatorConfig(token_ms=60_000))
-    client = connect(running.url)
-    async with client.messages.stream(**ask()) as stream:
+    async with connect(running.url).messages.stream(**ask()) as stream:
         assert (await anext(aiter(stream))).type == "message_start"
-    running.simulator.reset()  # the call outlives the log it was opened in
+        assert running.simulator.log.in_flight == 1
+    await eventually(lambda: running.simulator.log.entries[0].outcome == "abandoned")
     assert running.simulator.log.in_flight == 0
+
+
+async def test_the_latency_header_delays_the_first_token(sim: Running, connect: Connect) -> None:
+    client = connect(sim.url, default_headers={"x-sim-latency-ms": "60000"}, timeout=0.3)
+    with pytest.raises(anthropic.APITimeoutError):
+        await say(client, stream=False, **ask())
+    await eventually(lambda: sim.simulator.log.entries[0].outcome == "abandoned")
