@@ -76,7 +76,12 @@ def programs_within_reach(account: Account | None, root: Path, *parts: str) -> P
         for path in (scratch, *scratch.rglob("*")):
             if not path.is_symlink():
                 path.chmod(0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644)
-        scratch.rename(copy)
+        try:
+            scratch.rename(copy)
+        except OSError:  # another process made the same copy meanwhile
+            shutil.rmtree(scratch)
+            if not copy.exists():
+                raise
     return copy
 
 
