@@ -3,15 +3,10 @@
 from dataclasses import replace
 
 from agentfleet.simulator.turn import Turn
-from agentfleet.simulator.wire import Json, encode
+from agentfleet.simulator.wire import Json, encode, fresh_id
 
 LONG_TEXT = "This answer goes on for a while and is never finished because it was cut in the"
-TOOL_CALL: Json = {
-    "type": "tool_use",
-    "id": "toolu_simulated",
-    "name": "write_file",
-    "input": {"path": "notes.txt", "text": "half a sentence that goes on"},
-}
+HALF = {"path": "notes.txt", "text": "half a sentence that goes on"}
 
 
 def cut_text(turn: Turn) -> Turn:
@@ -26,7 +21,8 @@ def exceed_context(turn: Turn) -> Turn:
 
 def cut_tool(turn: Turn) -> Turn:
     """A tool call whose arguments stop in the middle of their JSON."""
-    call = next((block for block in turn.blocks if block["type"] == "tool_use" and block["input"]), TOOL_CALL)
+    call = next((block for block in turn.blocks if block["type"] == "tool_use" and block["input"]), None)
+    call = call or _call("write_file", HALF)
     whole = encode(call["input"]).decode()
     started: Json = {**call, "input": {}}
     return replace(
@@ -47,7 +43,7 @@ def pause(turn: Turn) -> Turn:
     """A server tool call that is still running; send it back as it is to go on."""
     call: Json = {
         "type": "server_tool_use",
-        "id": "srvtoolu_simulated",
+        "id": fresh_id("srvtoolu_"),
         "name": "web_search",
         "input": {"query": "simulated"},
     }
@@ -71,8 +67,7 @@ def stop_oddly(turn: Turn) -> Turn:
 
 def call_unknown_tool(turn: Turn) -> Turn:
     """A call of a tool that nobody offered."""
-    call: Json = {**TOOL_CALL, "name": "no_such_tool"}
-    return replace(turn, blocks=(*_thinking(turn), call), stop_reason="tool_use")
+    return replace(turn, blocks=(*_thinking(turn), _call("no_such_tool", HALF)), stop_reason="tool_use")
 
 
 def break_arguments(turn: Turn) -> Turn:
@@ -93,6 +88,11 @@ def break_output(turn: Turn) -> Turn:
 
 def _thinking(turn: Turn) -> tuple[Json, ...]:
     return tuple(block for block in turn.blocks if block["type"] == "thinking")
+
+
+def _call(name: str, input_: Json) -> Json:
+    # A fresh id: the fault may strike twice in one conversation, where ids must differ.
+    return {"type": "tool_use", "id": fresh_id("toolu_"), "name": name, "input": input_}
 
 
 def _text(text: str) -> Json:

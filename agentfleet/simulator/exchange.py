@@ -47,7 +47,7 @@ class Exchange:
             at=simulator.clock(),
             path=scope["path"],
             key=hashlib.sha256(key.encode()).hexdigest()[:12] if key else None,
-            attempt=int(self.headers.get("x-stainless-retry-count", "0")),
+            attempt=int(self.headers.get("x-stainless-retry-count") or 0),
             tags={name: value for name, value in self.headers.items() if name.startswith("x-agentfleet-")},
             scenario=scope["path_params"].get("scenario"),
         )

@@ -27,10 +27,10 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """The whole request as boundaries. `before[i]` is the digest of all that precedes `messages[i]`."""
+    """The whole request as boundaries. `starts[i]` counts the blocks that precede `messages[i]`."""
 
     marks: tuple[Mark, ...]
-    before: tuple[bytes, ...]
+    starts: tuple[int, ...]
 
     @property
     def tokens(self) -> int:
@@ -42,6 +42,11 @@ class Prefix:
         """Digest of the whole request: system, tools and all messages."""
         return self.marks[-1].digest if self.marks else b""
 
+    def digest_before(self, message: int, position: int = 0) -> bytes:
+        """Digest of all that precedes a block, given its message and its position there."""
+        blocks = self.starts[message] + position
+        return self.marks[blocks - 1].digest if blocks else b""
+
     @property
     def breakpoints(self) -> list[int]:
         """Indexes of the marks that carry a cache breakpoint, in order."""
@@ -52,7 +57,7 @@ def read_prefix(body: Json) -> Prefix:
     """Walk tools, system and messages in the order the service caches them."""
     digest = hashlib.blake2b(digest_size=16)
     marks: list[Mark] = []
-    before: list[bytes] = []
+    starts: list[int] = []
     tokens = 0
 
     def add(label: bytes, block: Json) -> None:
@@ -72,12 +77,12 @@ def read_prefix(body: Json) -> Prefix:
     for block in as_blocks(body.get("system") or ()):
         add(b"\0system", block)
     for message in body["messages"]:
-        before.append(digest.digest())
+        starts.append(len(marks))
         for block in as_blocks(message["content"]):
             add(b"\0" + message["role"].encode(), block)
     if marks and (ttl := _ttl(body)) is not None and marks[-1].ttl is None:  # top-level marker: the last block
         marks[-1] = Mark(tokens=marks[-1].tokens, digest=marks[-1].digest, ttl=ttl)
-    return Prefix(marks=tuple(marks), before=tuple(before))
+    return Prefix(marks=tuple(marks), starts=tuple(starts))
 
 
 def as_blocks(content: Any) -> list[Json]:

@@ -28,7 +28,9 @@ def check_signatures(seed: str, body: Json, prefix: Prefix) -> None:
         for position, block in enumerate(as_blocks(message["content"])):
             if block["type"] != "thinking":
                 continue
-            if block.get("signature") != sign(seed, prefix.before[index], block.get("thinking", "")):
+            # What came before the turn; in a paused turn merged with its continuation, what came before the block.
+            made_in = (prefix.digest_before(index), prefix.digest_before(index, position))
+            if all(block.get("signature") != sign(seed, before, block.get("thinking", "")) for before in made_in):
                 raise ApiError.invalid(
                     f"messages.{index}.content.{position}: Invalid `signature` in `thinking` block. "
                     "The block is bound to a different conversation."

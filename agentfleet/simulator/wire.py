@@ -1,6 +1,5 @@
 """Bytes on the wire: JSON, server-sent events and identifiers."""
 
-import base64
 import hashlib
 import uuid
 from collections.abc import Mapping
@@ -37,5 +36,4 @@ def fresh_id(prefix: str) -> str:
 
 def derived_id(prefix: str, *parts: bytes) -> str:
     """An identifier that is the same for the same parts, e.g. `toolu_…`."""
-    digest = hashlib.blake2b(b"\0".join(parts), digest_size=15).digest()
-    return prefix + base64.b32encode(digest).decode().lower()
+    return prefix + hashlib.blake2b(b"\0".join(parts), digest_size=12).hexdigest()

@@ -14,7 +14,7 @@ import pytest
 from agentfleet.simulator.faults import MENU, Answer
 from agentfleet.simulator.serve import Running
 from tests.integration.simulator.conftest import Connect
-from tests.integration.simulator.talk import LOOK, ask, say
+from tests.integration.simulator.talk import LOOK, ask, blocks, results, say
 
 READ_TIMEOUT = 0.3  # of the stalls only; everything else answers at once
 
@@ -196,6 +196,16 @@ async def test_the_own_spend_limit_is_known_by_its_message(sim: Running, connect
 async def test_a_cut_tool_call_looks_whole_to_the_sdk(sim: Running, connect: Connect) -> None:
     message = await say(connect(f"{sim.url}/s/max_tokens_in_tool"), **ask())
     assert message.content[0].input == {"path": "notes.txt"}, "the half sentence has vanished without an error"
+
+
+async def test_a_fault_that_calls_tools_can_strike_twice_in_one_conversation(sim: Running, connect: Connect) -> None:
+    client = connect(f"{sim.url}/s/unknown_tool")
+    request = ask(tools=[LOOK])
+    for _ in range(2):
+        message = await say(client, **request)
+        turn = {"role": "assistant", "content": blocks(message)}
+        request["messages"] = [*request["messages"], turn, results(message, lambda *_: "no such tool")]
+    assert (await say(client, **request)).stop_reason == "tool_use"
 
 
 async def test_bad_tool_input_breaks_the_arguments_of_a_call(sim: Running, connect: Connect) -> None:

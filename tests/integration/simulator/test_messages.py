@@ -134,6 +134,21 @@ async def test_editing_history_before_a_thinking_block_is_a_400(client: anthropi
         await say(client, **altered(request, messages=[*request["messages"], *answered], system="Changed."))
 
 
+@pytest.mark.parametrize("merged", [True, False])
+async def test_a_paused_turn_goes_on_and_stays_signed(sim: Running, connect: Connect, merged: bool) -> None:
+    request = ask("Search.", thinking={"type": "adaptive"})
+    paused = blocks(await say(connect(f"{sim.url}/s/pause_turn"), **request))
+    client = connect(sim.url)
+    history = [*request["messages"], {"role": "assistant", "content": paused}]
+    more = blocks(await say(client, **altered(request, messages=history)))
+    if merged:
+        history = [*request["messages"], {"role": "assistant", "content": [*paused, *more]}]
+    else:
+        history.append({"role": "assistant", "content": more})
+    history.append({"role": "user", "content": "And then?"})
+    assert (await say(client, **altered(request, messages=history))).stop_reason == "end_turn"
+
+
 async def test_signatures_outlive_a_restart(serve: Serve, connect: Connect) -> None:
     request = ask("Look around.", tools=[LOOK], thinking={"type": "adaptive"})
     message = await say(connect(serve(SimulatorConfig()).url), **request)

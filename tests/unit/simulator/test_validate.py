@@ -52,6 +52,10 @@ def request(**more: Any) -> dict[str, Any]:
         ({"messages": [user(HI), assistant(use("a")), user(result("a"), result("a"))]}, "single result"),
         ({"messages": [user(HI), assistant(use("a")), user(HI, result("a"))]}, "must come first"),
         ({"messages": [user(HI), assistant(use("a"), use("a")), user(result("a"))]}, "ids must be unique"),
+        (
+            {"messages": [user(HI), assistant(use("a")), user(result("a")), assistant(use("a")), user(result("a"))]},
+            "ids must be unique",
+        ),
         ({"messages": [user(result("a"))]}, "unexpected `tool_use_id`"),
         ({"tools": [TOOL, TOOL]}, "Tool names must be unique"),
         ({"tools": [{"name": "no spaces please", "input_schema": {"type": "object"}}]}, "invalid tool name"),
