@@ -1,0 +1,109 @@
+"""One call of the Messages API, from its request to the last byte of its answer."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
+from datetime import date
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from agentfleet.domain.budget import Usage
+from agentfleet.domain.errors import ProviderUnavailable
+from agentfleet.engine.ports import Reasoned, ReasonRequest
+from agentfleet.provider.answer import Answer
+from agentfleet.provider.body import dumps, request_body
+from agentfleet.provider.prices import cost
+from agentfleet.provider.refusals import refused
+from agentfleet.provider.sse import events
+
+if TYPE_CHECKING:
+    from anthropic import AsyncAnthropic
+    from httpx2 import Response
+
+LAST_BYTES_SECONDS = 1.0
+"""How long to wait for the end of a stream that has said everything, so that its connection can be used again."""
+
+
+class Call:
+    """What is known of the call so far stays readable when it fails: ``request_id``, ``answer``."""
+
+    def __init__(self, request: ReasonRequest, on_text: Callable[[str], None] | None) -> None:
+        self.request_id: str | None = None
+        self.answer = Answer()
+        self.first_token: float | None = None
+        """Seconds from the request to the first delta."""
+        self._request = request
+        self._on_text = on_text
+        self._started = time.monotonic()
+
+    async def run(self, client: "AsyncAnthropic") -> Reasoned:
+        """The complete turn; raises whatever comes out of the SDK, and ``ValueError`` when the stream is malformed."""
+        from anthropic import AsyncStream
+
+        stream = await client.post(
+            "/v1/messages",
+            content=request_body(self._request),
+            options={"headers": {"x-agentfleet-run": self._request.run_id, "x-agentfleet-step": self._request.step_id}},
+            cast_to=object,
+            stream=True,
+            stream_cls=AsyncStream[object],
+        )
+        try:
+            await self._read(stream.response)
+        finally:
+            with suppress(Exception):  # the answer is whole, or its own error is on the way
+                await stream.close()
+        return self._reasoned(stream.response.headers)
+
+    async def _read(self, response: "Response") -> None:
+        self.request_id = response.headers.get("request-id")
+        content_type = response.headers.get("content-type", "")
+        if not content_type.startswith("text/event-stream"):
+            raise ProviderUnavailable("the answer is not an event stream", content_type=content_type)
+        arriving = events(response.aiter_bytes())
+        async for name, data in arriving:
+            if name == "error":
+                raise refused(200, _parsed(data), response.headers)
+            if name == "content_block_delta" and self.first_token is None:
+                self.first_token = time.monotonic() - self._started
+            text = self.answer.take(name, data)
+            if text and self._on_text is not None:
+                self._on_text(text)
+            if self.answer.complete:
+                await _drain(arriving)
+
+    def _reasoned(self, headers: Mapping[str, str]) -> Reasoned:
+        turn, raw = self.answer.turn(), self.answer.usage
+        usage = Usage(
+            raw.get("input_tokens") or 0,
+            raw["output_tokens"],
+            raw.get("cache_read_input_tokens") or 0,
+            raw.get("cache_creation_input_tokens") or 0,
+            cost(raw, self.answer.model, _day(headers)),
+        )
+        return Reasoned(turn, usage, dumps(raw), self.request_id)
+
+
+async def _drain(arriving: AsyncIterator[object]) -> None:
+    """Let the stream end. The turn is complete and paid for: nothing that happens now may cost it."""
+    with suppress(Exception):
+        async with asyncio.timeout(LAST_BYTES_SECONDS):
+            async for _ in arriving:
+                pass
+
+
+def _parsed(data: str) -> object:
+    try:
+        return json.loads(data)
+    except ValueError:
+        return data
+
+
+def _day(headers: Mapping[str, str]) -> date:
+    """The provider's own day; the newest prices if it does not say."""
+    try:
+        return parsedate_to_datetime(headers["date"]).date()
+    except (KeyError, ValueError):
+        return date.max
