@@ -13,7 +13,7 @@ from typing import Any, LiteralString
 import psycopg
 import structlog
 from psycopg_pool import AsyncConnectionPool
-from sqlalchemy import text
+from sqlalchemy import exc, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -24,6 +24,11 @@ FLEET_ROLE = "agentfleet_fleet"
 
 LOST_CONNECTION = (psycopg.OperationalError, psycopg.InterfaceError)
 """Errors after which the outcome of the statement is unknown: it may have been committed. Re-read by key."""
+
+UNAVAILABLE = (
+    *LOST_CONNECTION, exc.OperationalError, exc.InterfaceError, exc.TimeoutError, psycopg.errors.ReadOnlySqlTransaction,
+)
+"""The database cannot serve this now, on either path: unreachable, no free connection, cut off, or failing over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +96,11 @@ class Database:
             return await cursor.fetchall() if cursor.description else []
 
     async def fetch_as(self, tenant_id: str, statement: LiteralString, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """The same, seeing and writing only what belongs to ``tenant_id``: in one round trip."""
+        """The same for a statement that returns rows, bound to what belongs to ``tenant_id``: in one round trip."""
         async with self._pool.connection() as connection, connection.pipeline(), connection.transaction():
             await connection.execute("SELECT set_config('agentfleet.tenant_id', %s, true)", (tenant_id,))
             cursor = await connection.execute(statement, params)
-            return await cursor.fetchall() if cursor.description else []
+            return await cursor.fetchall()
 
     @asynccontextmanager
     async def reading(self, tenant_id: str | None = None) -> AsyncIterator[AsyncConnection]:

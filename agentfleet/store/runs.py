@@ -59,6 +59,15 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """How far a run is: its version, its newest event's seq, its state."""
+
+    version: int
+    event_seq: int
+    state: RunState
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """A run that was ended from outside, and its steps that were cut off while running."""
 
@@ -119,10 +128,10 @@ async def replay(db: Database, tenant_id: str, dead_letter_ids: Sequence[str]) -
     return [(r[0], r[1], r[2], r[3]) for r in await db.fetch_as(tenant_id, statements.REPLAY_DEAD_LETTERS, params)]
 
 
-async def watch(db: Database, run_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """``(version, event_seq)`` of each run; absent ones do not exist. Callers check the tenant before they watch."""
+async def watch(db: Database, run_ids: Sequence[str]) -> dict[str, Seen]:
+    """How far each run is, whoever's it is; absent ones do not exist. Callers check the tenant before they watch."""
     rows = await db.fetch(statements.WATCH_RUNS, {"run_id": list(run_ids)})
-    return {row[0]: (row[1], row[2]) for row in rows}
+    return {row[0]: Seen(row[1], row[2], RunState(row[3])) for row in rows}
 
 
 async def read_accepted(db: Database, tenant_id: str, run_ids: Sequence[str]) -> dict[str, Accepted]:

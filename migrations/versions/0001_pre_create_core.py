@@ -250,12 +250,19 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_te
     SELECT k.id, k.tenant_id FROM api_keys k WHERE k.secret_sha256 = secret AND k.revoked_at IS NULL
 $$;
 
+-- How far are these runs? One ingress waits for the runs of many tenants at once. It tells no content.
+CREATE FUNCTION agentfleet_watch_runs(wanted uuid[]) RETURNS TABLE (id uuid, version int, event_seq int, state text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT r.id, r.version, r.event_seq, r.state FROM runs r WHERE r.id = ANY(wanted)
+$$;
+
 GRANT CREATE ON SCHEMA public TO agentfleet_fleet;
 ALTER FUNCTION agentfleet_pool_open OWNER TO agentfleet_fleet;
 ALTER FUNCTION agentfleet_authenticate OWNER TO agentfleet_fleet;
+ALTER FUNCTION agentfleet_watch_runs OWNER TO agentfleet_fleet;
 REVOKE CREATE ON SCHEMA public FROM agentfleet_fleet;
-REVOKE ALL ON FUNCTION agentfleet_authenticate FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION agentfleet_authenticate TO agentfleet_app, agentfleet_fleet;
+REVOKE ALL ON FUNCTION agentfleet_authenticate, agentfleet_watch_runs FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION agentfleet_authenticate, agentfleet_watch_runs TO agentfleet_app, agentfleet_fleet;
 """
 
 GRANTS = """
@@ -274,7 +281,7 @@ POLICY = """
 ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
 ALTER TABLE {table} FORCE ROW LEVEL SECURITY;
 CREATE POLICY fleet ON {table} TO agentfleet_fleet USING (true) WITH CHECK (true);
-CREATE POLICY tenant ON {table} TO agentfleet_app USING ({owns}) WITH CHECK ({owns});
+CREATE POLICY tenant ON {table} TO agentfleet_app USING ({owns}) WITH CHECK ({checks});
 """
 # The sub-select is evaluated once per statement; nullif, because a used and reset setting reads as an empty string.
 OWNS = "tenant_id = (SELECT nullif(current_setting('agentfleet.tenant_id', true), ''))"
@@ -284,15 +291,16 @@ def upgrade() -> None:
     for statement in (ROLES, CLOCK, TABLES, FUNCTIONS, GRANTS):
         op.execute(statement)
     for table in OWN_TENANT:
-        op.execute(POLICY.format(table=table, owns=OWNS))
+        op.execute(POLICY.format(table=table, owns=OWNS, checks=OWNS))
     for table in THROUGH_RUN:
-        op.execute(POLICY.format(table=table, owns=f"EXISTS (SELECT FROM runs r WHERE r.id = {table}.run_id)"))
-    op.execute(POLICY.format(table="attempts", owns="EXISTS (SELECT FROM steps s WHERE s.id = attempts.step_id)"))
+        # Written in the same statement as their run, which a policy cannot see yet: reading is what is bound here.
+        op.execute(POLICY.format(table=table, owns=f"EXISTS (SELECT FROM runs r WHERE r.id = {table}.run_id)", checks="true"))
+    op.execute(POLICY.format(table="attempts", owns="EXISTS (SELECT FROM steps s WHERE s.id = attempts.step_id)", checks="true"))
 
 
 def downgrade() -> None:
     op.execute("""
         DROP TABLE IF EXISTS audit, dead_letters, request_keys, run_events, messages, attempts, steps, runs, bundles,
                              api_keys, tenants CASCADE;
-        DROP FUNCTION IF EXISTS agentfleet_pool_open, agentfleet_authenticate, agentfleet_now;
+        DROP FUNCTION IF EXISTS agentfleet_pool_open, agentfleet_authenticate, agentfleet_watch_runs, agentfleet_now;
     """)

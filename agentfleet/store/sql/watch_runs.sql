@@ -1,2 +1,3 @@
--- What long polls and event streams wait for: one statement for every watcher of the process. Index: runs_pkey.
-SELECT id::text, version, event_seq FROM runs WHERE id = ANY(%(run_id)s::uuid[])
+-- What long polls and event streams wait for: one statement for every watcher of the process, whatever its tenant.
+-- The function sees all tenants' runs; its callers have read each run as its tenant before. Index: runs_pkey.
+SELECT id::text, version, event_seq, state FROM agentfleet_watch_runs(%(run_id)s::uuid[])
