@@ -1,0 +1,1 @@
+"""The HTTP API: runs in, answers out. Strict about what it accepts, plain about what went wrong."""

@@ -1,0 +1,96 @@
+"""What people ask about runs. Every function sees one tenant's rows only: by row-level security, and by its own WHERE."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, Select, func, select, tuple_
+
+from agentfleet.store.database import Database
+from agentfleet.store.tables import attempts, messages, run_events, runs, steps
+
+Record = Row[Any]
+"""A row with its columns as attributes; ids are ``UUID``, times know their zone, JSON documents are text."""
+
+LARGE = (runs.c.input, runs.c.output)
+"""Documents of a run that its list entry leaves out."""
+SUMMARY = tuple(column for column in runs.c if column not in LARGE)
+AGE = func.extract("epoch", func.agentfleet_now() - runs.c.created_at).label("age")
+"""Seconds since the run was accepted, on the database's clock."""
+
+
+async def run(db: Database, tenant_id: str, run_id: str) -> Record | None:
+    """Every column of the run and its ``age``, or ``None`` when this tenant has none of that id."""
+    query = select(runs, AGE).where(runs.c.id == UUID(run_id), runs.c.tenant_id == tenant_id)
+    async with db.reading(tenant_id) as connection:
+        return (await connection.execute(query)).one_or_none()
+
+
+async def run_page(
+    db: Database, tenant_id: str, *, states: Sequence[str], agent: str | None, before: str | None, limit: int
+) -> Sequence[Record]:
+    """The tenant's runs, newest first, older than the run ``before``; without their input and output."""
+    query = select(*SUMMARY).where(runs.c.tenant_id == tenant_id).order_by(runs.c.id.desc()).limit(limit)
+    if states:
+        query = query.where(runs.c.state.in_(states))
+    if agent is not None:
+        query = query.where(runs.c.agent == agent)
+    if before is not None:
+        query = query.where(runs.c.id < UUID(before))
+    return await _all(db, tenant_id, query)
+
+
+async def step_page(db: Database, tenant_id: str, run_id: str, *, after: int, limit: int) -> Sequence[Record]:
+    """The run's steps with a larger ``seq`` than ``after``, in order."""
+    query = (
+        select(steps)
+        .where(steps.c.run_id == UUID(run_id), steps.c.tenant_id == tenant_id, steps.c.seq > after)
+        .order_by(steps.c.seq)
+        .limit(limit)
+    )
+    return await _all(db, tenant_id, query)
+
+
+async def attempts_of(db: Database, tenant_id: str, step_ids: Sequence[UUID]) -> Sequence[Record]:
+    """The ended attempts of these steps, in order of their claims."""
+    query = (
+        select(attempts)
+        .join(steps, steps.c.id == attempts.c.step_id)
+        .where(attempts.c.step_id.in_(step_ids), steps.c.tenant_id == tenant_id)
+        .order_by(attempts.c.step_id, attempts.c.fence)
+    )
+    return await _all(db, tenant_id, query)
+
+
+async def message_page(
+    db: Database, tenant_id: str, run_id: str, *, after: tuple[int, int], limit: int
+) -> Sequence[Record]:
+    """The run's conversation behind ``(turn, part)``, in order, exactly as it was sent and received."""
+    query = (
+        select(messages)
+        .join(runs, runs.c.id == messages.c.run_id)
+        .where(
+            messages.c.run_id == UUID(run_id), runs.c.tenant_id == tenant_id,
+            tuple_(messages.c.turn, messages.c.part) > after,
+        )
+        .order_by(messages.c.turn, messages.c.part)
+        .limit(limit)
+    )
+    return await _all(db, tenant_id, query)
+
+
+async def event_page(db: Database, tenant_id: str, run_id: str, *, after: int, limit: int) -> Sequence[Record]:
+    """The run's events with a larger ``seq`` than ``after``, in order and without a gap."""
+    query = (
+        select(run_events)
+        .join(runs, runs.c.id == run_events.c.run_id)
+        .where(run_events.c.run_id == UUID(run_id), runs.c.tenant_id == tenant_id, run_events.c.seq > after)
+        .order_by(run_events.c.seq)
+        .limit(limit)
+    )
+    return await _all(db, tenant_id, query)
+
+
+async def _all(db: Database, tenant_id: str, query: Select[Any]) -> Sequence[Record]:
+    async with db.reading(tenant_id) as connection:
+        return (await connection.execute(query)).all()

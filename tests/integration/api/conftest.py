@@ -1,0 +1,129 @@
+"""The API over real servers: in process for most tests, over HTTP where sockets matter."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from decimal import Decimal
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from pydantic import BaseModel
+from redis.asyncio import Redis
+
+from agentfleet import bootstrap
+from agentfleet.agents import Agent, tool
+from agentfleet.agents.registry import Registry
+from agentfleet.api.app import create_app
+from agentfleet.bootstrap import Ingress
+from agentfleet.broker.publisher import RedisPublisher
+from agentfleet.engine.cancel import Canceller
+from agentfleet.engine.replay import Undertaker
+from agentfleet.engine.submit import Submitter
+from agentfleet.settings import Settings
+from agentfleet.store import api_keys
+from agentfleet.store.bundles import Bundles
+from agentfleet.store.database import Database
+from tests.integration.api.hands import Hands
+
+Connect = Callable[[str | None], httpx2.AsyncClient]
+
+
+class Order(BaseModel):
+    number: int
+    reason: str = "none"
+
+
+class Answer(BaseModel):
+    text: str
+
+
+@tool(effect="read")
+async def look(place: str) -> str:
+    """Look at one place."""
+    return place
+
+
+AGENTS = (
+    Agent(name="support", model="claude-sonnet-5-5", instructions="Help.", tools=[look]),
+    Agent(name="orders", model="claude-haiku-4-5", input_type=Order, output_type=Answer),
+)
+
+
+@pytest.fixture
+def settings(database_url: str, redis_url: str) -> Settings:
+    return Settings(database_url=database_url, redis_url=redis_url, max_wait=20.0)
+
+
+@pytest.fixture
+async def ingress(app_db: Database, redis: Redis, settings: Settings) -> AsyncIterator[Ingress]:
+    publisher = RedisPublisher(redis, prefix=settings.redis_prefix)
+    canceller = Canceller(app_db, publisher)
+    yield Ingress(
+        settings, app_db, redis, Registry(AGENTS), Bundles(app_db), publisher,
+        Submitter(app_db, publisher, window=settings.dispatch_window), canceller, Undertaker(app_db, publisher, canceller),
+    )
+    await publisher.flush()
+
+
+@pytest.fixture
+async def app(ingress: Ingress, settings: Settings) -> AsyncIterator[FastAPI]:
+    """The application, started."""
+    app = create_app(settings, ingress)
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+@pytest.fixture
+async def key(app_db: Database) -> str:
+    """The first tenant's key."""
+    return await api_keys.create(app_db, "acme", "test")
+
+
+@pytest.fixture
+async def other_key(app_db: Database) -> str:
+    """The second tenant's key."""
+    return await api_keys.create(app_db, "rival", "test")
+
+
+@pytest.fixture
+async def connect(app: FastAPI) -> AsyncIterator[Connect]:
+    """Make a client for a key; errors of the application are answers, never exceptions of the client."""
+    async with AsyncExitStack() as stack:
+
+        def make(key: str | None) -> httpx2.AsyncClient:
+            client = httpx2.AsyncClient(
+                transport=httpx2.ASGITransport(app=app, raise_app_exceptions=False), base_url="http://api",
+                headers={} if key is None else {"Authorization": f"Bearer {key}"},
+            )
+            stack.push_async_callback(client.aclose)
+            return client
+
+        yield make
+
+
+@pytest.fixture
+def client(connect: Connect, key: str) -> httpx2.AsyncClient:
+    """The first tenant's client."""
+    return connect(key)
+
+
+@pytest.fixture
+def hands(db: Database, settings: Settings) -> Hands:
+    """Does by hand what workers do."""
+    return Hands(db)
+
+
+@pytest.fixture
+def submit(client: httpx2.AsyncClient) -> Callable[..., Awaitable[dict[str, Any]]]:
+    """Submit a run and return its document."""
+
+    async def post(**more: Any) -> dict[str, Any]:
+        response = await client.post("/v1/runs", json={"agent": "support", "input": "Hello?", **more})
+        assert response.status_code == 202, response.text
+        return response.json()
+
+    return post
+
+
+PRICE = Decimal("0.0125")
