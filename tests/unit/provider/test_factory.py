@@ -70,7 +70,8 @@ def test_a_client_that_could_not_send_is_refused_at_once_and_without_the_key(cha
 
 
 async def test_a_key_from_a_file_may_end_in_a_newline():
-    await make_reasoner("anthropic", **(PLAIN | {"api_key": "sk-ant-x\n"})).close()
+    arguments: dict[str, Any] = {**PLAIN, "api_key": "sk-ant-x\n"}
+    await make_reasoner("anthropic", **arguments).close()
 
 
 def test_the_sdk_is_imported_only_by_a_process_that_calls_the_provider():
