@@ -1,9 +1,11 @@
 """Perform: the work of one claimed step, as a settlement. Knows the agent loop and the ports; writes nothing."""
 
 import asyncio
+import json
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import orjson
 import structlog
@@ -11,7 +13,7 @@ import structlog
 from agentfleet.domain import settlement
 from agentfleet.domain.budget import ceiling_reached
 from agentfleet.domain.errors import BudgetExceeded, EffectUnknown, LeaseLost, StepError, StepTimeout
-from agentfleet.domain.model import Claimed, Settlement, StepKind
+from agentfleet.domain.model import Bundle, Claimed, Settlement, StepKind
 from agentfleet.domain.plan import LoopState, after_reason, after_tool
 from agentfleet.domain.retry import RetryPolicy
 from agentfleet.domain.verdicts import Verdict, classify
@@ -34,19 +36,23 @@ class Performer:
     async def __call__(self, claimed: Claimed, still_ours: Callable[[], None]) -> Settlement:
         """Do the work and say how the attempt ended. ``still_ours`` raises ``LeaseLost`` before a side effect."""
         started = time.monotonic()
+        policy = self._policy
         try:
-            done = await (self._reason(claimed, still_ours) if claimed.kind is StepKind.REASON else self._call_tool(claimed, still_ours))
+            bundle = await self._bundles.load(claimed.bundle_id)
+            policy = replace(policy, max_attempts=bundle.spec["max_attempts"] or policy.max_attempts)
+            perform = self._reason if claimed.kind is StepKind.REASON else self._call_tool
+            done = await perform(claimed, bundle, still_ours)
         except LeaseLost:
             raise
         except Exception as error:
-            done = self.failed(claimed, error)
+            done = self.failed(claimed, error, policy)
         metrics.STEP_DURATION.labels(claimed.kind.value).observe(time.monotonic() - started)
         metrics.STEPS.labels(claimed.pool, claimed.kind.value, _outcome(done)).inc()
         return done
 
-    def failed(self, claimed: Claimed, error: BaseException) -> Settlement:
+    def failed(self, claimed: Claimed, error: BaseException, policy: RetryPolicy | None = None) -> Settlement:
         """The settlement of an attempt that ended with ``error``."""
-        done = settlement.failed(claimed, error, self._policy, jitter=random.random())  # noqa: S311  # jitter, not a secret
+        done = settlement.failed(claimed, error, policy or self._policy, jitter=random.random())  # noqa: S311  # jitter, not a secret
         verdict = classify(error)
         if verdict is Verdict.UNCLASSIFIED:
             metrics.UNCLASSIFIED.labels(type(error).__name__).inc()
@@ -56,8 +62,7 @@ class Performer:
         )
         return done
 
-    async def _reason(self, claimed: Claimed, still_ours: Callable[[], None]) -> Settlement:
-        bundle = await self._bundles.load(claimed.bundle_id)
+    async def _reason(self, claimed: Claimed, bundle: Bundle, still_ours: Callable[[], None]) -> Settlement:
         rules = self._toolbox.rules(bundle)
         ceiling = ceiling_reached(rules.budget, claimed.progress)
         if ceiling is not None:
@@ -77,9 +82,8 @@ class Performer:
             claimed, plan, usage=reasoned.usage, usage_raw=reasoned.usage_raw, request_id=reasoned.request_id
         )
 
-    async def _call_tool(self, claimed: Claimed, still_ours: Callable[[], None]) -> Settlement:
-        bundle = await self._bundles.load(claimed.bundle_id)
-        call = orjson.loads(claimed.input)
+    async def _call_tool(self, claimed: Claimed, bundle: Bundle, still_ours: Callable[[], None]) -> Settlement:
+        call = json.loads(claimed.input)  # not orjson: it turns integers beyond 64 bits into floats
         still_ours()
         result = await self._toolbox.call(claimed, call["call_id"], call["arguments"])
         metrics.TOOL_CALLS.labels(claimed.name if claimed.effect else "unknown", "error" if result.is_error else "ok").inc()

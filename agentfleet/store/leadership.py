@@ -1,0 +1,44 @@
+"""Who leads a duty: a session-level advisory lock, so leadership ends with the connection, however that ends.
+
+Two leaders at once would do no harm (every duty's statements move each row once); leading only saves work.
+"""
+
+import hashlib
+
+import psycopg
+
+from agentfleet.store.database import DatabaseConfig
+
+
+class Leadership:
+    """One duty's lock. ``held`` is to be asked before each round."""
+
+    def __init__(self, config: DatabaseConfig, duty: str) -> None:
+        self._config = config
+        self._key = int.from_bytes(hashlib.sha256(f"agentfleet:{duty}".encode()).digest()[:8], "big", signed=True)
+        self._connection: psycopg.AsyncConnection[tuple[object, ...]] | None = None
+
+    async def held(self) -> bool:
+        """Whether this process leads; takes the lock when it is free. Never raises for a lost connection."""
+        try:
+            if self._connection is None or self._connection.closed:
+                self._connection = await psycopg.AsyncConnection.connect(
+                    self._config.url, autocommit=True, application_name=f"{self._config.application_name}-leader", connect_timeout=10
+                )
+                cursor = await self._connection.execute("SELECT pg_try_advisory_lock(%s)", (self._key,))
+            else:
+                cursor = await self._connection.execute(  # re-entrant: a lock that is held is counted, so look first
+                    "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+                    " AND granted) OR pg_try_advisory_lock(%s)", (self._key,),
+                )
+            row = await cursor.fetchone()
+        except psycopg.Error:
+            await self.release()
+            return False
+        return bool(row and row[0])
+
+    async def release(self) -> None:
+        """Give the lock up."""
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None

@@ -1,0 +1,43 @@
+"""The dispatcher of one pool: admits its backlog as far as the window has room. ``python -m workers.dispatcher``."""
+
+import asyncio
+
+import uvloop
+from prometheus_client import start_http_server
+from redis.exceptions import RedisError
+
+from agentfleet import bootstrap
+from agentfleet.broker import names
+from agentfleet.settings import Settings
+from agentfleet.store.leadership import Leadership
+from agentfleet.telemetry import logs
+from workers.loops import Duty, lead
+
+
+async def serve(settings: Settings) -> None:
+    async with bootstrap.reconciler(settings) as parts:
+        key = names.wake(settings.redis_prefix, settings.pool)
+
+        async def woken(within: float) -> None:
+            """Wait for a ring, or until ``within`` seconds have passed; without Redis, for the time."""
+            try:
+                await parts.redis.blpop([key], timeout=within)
+            except (RedisError, OSError):
+                await asyncio.sleep(within)
+
+        duty = Duty("dispatch", parts.dispatcher.run_once, settings.dispatch_poll, woken)
+        leadership = Leadership(parts.db.config, f"dispatcher:{settings.pool}")
+        await lead(f"dispatcher:{settings.pool}", leadership, [duty], check_every=settings.dispatch_poll)
+
+
+def main() -> None:
+    settings = Settings()
+    logs.configure(settings.log_level, settings.log_format, process="dispatcher")
+    if settings.metrics_port:
+        start_http_server(settings.metrics_port)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(settings))
+
+
+if __name__ == "__main__":
+    main()

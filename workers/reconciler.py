@@ -1,0 +1,51 @@
+"""The reconciler: the duties that keep every run moving. ``python -m workers.reconciler``."""
+
+import asyncio
+
+import uvloop
+from prometheus_client import start_http_server
+
+from agentfleet import bootstrap
+from agentfleet.settings import Settings
+from agentfleet.store.leadership import Leadership
+from agentfleet.telemetry import logs
+from workers.loops import Duty, lead
+
+
+def duties(parts: bootstrap.Reconciler) -> list[Duty]:
+    """Every periodic duty: one row each."""
+    every = parts.settings.reconcile_poll
+    return [
+        Duty("promote", parts.promoter.run_once, every),
+        Duty("rescue", parts.rescuer.run_once, every),
+        Duty("republish", parts.republisher.run_once, every),
+        Duty("expire", parts.expirer.run_once, every),
+        Duty("measure", _quietly(parts), every * 5),
+    ]
+
+
+def _quietly(parts: bootstrap.Reconciler):
+    async def measure() -> int:
+        await parts.meter.run_once()
+        return 0  # looking is not progress: the next look waits its turn
+
+    return measure
+
+
+async def serve(settings: Settings) -> None:
+    async with bootstrap.reconciler(settings) as parts:
+        leadership = Leadership(parts.db.config, f"reconciler:{settings.pool}")
+        await lead("reconciler", leadership, duties(parts), check_every=settings.reconcile_poll)
+
+
+def main() -> None:
+    settings = Settings()
+    logs.configure(settings.log_level, settings.log_format, process="reconciler")
+    if settings.metrics_port:
+        start_http_server(settings.metrics_port)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(settings))
+
+
+if __name__ == "__main__":
+    main()
