@@ -56,6 +56,8 @@ class LoopThread:
         self._taken: deque[StepRequest] = deque()
         self._pumping = False
         self.done: deque[Done] = deque()
+        self.reporting = False
+        """A look at ``done`` is due. Whoever looks resets it first, so that no entry is ever left without a look."""
         self.on_done: Callable[[], None] = lambda: None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._serving: Serving | None = None
@@ -110,9 +112,9 @@ class LoopThread:
             self._server.start(request.id, lambda outcome, r=request, t=time.monotonic(): self._report(r, outcome, t))
 
     def _report(self, request: StepRequest, outcome: str | None, started: float) -> None:
-        first = not self.done
         self.done.append(Done(request, outcome, time.monotonic() - started))
-        if first:
+        if not self.reporting:
+            self.reporting = True
             self.on_done()
 
     def _run(self) -> None:

@@ -23,6 +23,7 @@ def step_strategy(task: Any, app: Any, consumer: Any, **_: Any) -> Callable[...,
     events = TaskEvents(consumer, app.conf.agentfleet_task_events)
 
     def finish() -> None:
+        thread.reporting = False
         while thread.done:
             done = thread.done.popleft()
             state.task_ready(done.request, successful=done.outcome == "succeed")
