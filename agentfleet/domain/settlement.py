@@ -1,11 +1,13 @@
 """How an attempt ends, as a value: everything that ``engine.settle`` writes is decided here, purely."""
 
 import json
+import math
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Protocol, assert_never
 
 from agentfleet.domain.budget import Usage
+from agentfleet.domain.errors import ProviderError, StepError
 from agentfleet.domain.model import Claimed, Event, RunEnd, Settlement, StepKind
 from agentfleet.domain.plan import Continue, Finish, GiveUp, Plan
 from agentfleet.domain.retry import Bury, FailRun, HandBack, RetryAfter, RetryPolicy, SnoozeFor, decide
@@ -93,7 +95,7 @@ def failed(
     crashed = verdict is Verdict.CRASHED
     decision = decide(
         verdict, policy, attempt=attempted.attempt, snoozes=attempted.snoozes, crashes=attempted.crashes + crashed,
-        jitter=jitter, retry_after=getattr(error, "retry_after", None),
+        jitter=jitter, retry_after=_seconds(getattr(error, "retry_after", None)),
     )
     final = decision.verdict if isinstance(decision, Bury) else verdict
     described = describe(error, final)
@@ -119,18 +121,30 @@ def failed(
         attempted.step_id, attempted.run_id, attempted.fence, event, step_after(StepState.RUNNING, event),
         spent=isinstance(decision, RetryAfter | Bury | FailRun) and not crashed, crashed=crashed,
         snoozed=isinstance(decision, SnoozeFor), expired_only=rescue, delay=delay, blocked_on=blocked_on,
-        verdict=final.value, error=text, request_id=getattr(error, "request_id", None), events=tuple(events), run=run,
+        verdict=final.value, error=text, request_id=error.request_id if isinstance(error, ProviderError) else None,
+        events=tuple(events), run=run,
     )
 
 
 def describe(error: BaseException, verdict: Verdict) -> dict[str, Any]:
     """An error as JSON-safe evidence: class, verdict, message, detail."""
-    message = (str(error) or type(error).__name__)[:MAX_ERROR_CHARS].replace("\x00", "\ufffd")
+    message = _clean(str(error) or type(error).__name__)[:MAX_ERROR_CHARS].replace("\x00", "\ufffd")
     described: dict[str, Any] = {"class": _snake(type(error).__name__), "verdict": verdict.value, "message": message}
-    detail: Mapping[str, Any] = getattr(error, "detail", {})
-    if detail:
-        described["detail"] = json.loads(json.dumps(detail, default=str)[: MAX_ERROR_CHARS * 4].replace("\\u0000", "\\ufffd"))
+    if isinstance(error, StepError) and error.detail:
+        text = _clean(json.dumps(error.detail, default=str, ensure_ascii=False)).replace("\\u0000", "\\ufffd")
+        whole = len(text) <= MAX_ERROR_CHARS * 4
+        described["detail"] = json.loads(text, parse_constant=str) if whole else {"cut": text[: MAX_ERROR_CHARS * 4]}
     return described
+
+
+def _clean(text: str) -> str:
+    """Without lone surrogates, which a file name may bring and no JSON parser of others accepts."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _seconds(value: object) -> float | None:
+    """``retry_after``, if it is one: exceptions of other libraries keep texts and dates under that name."""
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def _step_event(event_type: EventType, attempted: Attempted, more: Mapping[str, Any]) -> Event:
