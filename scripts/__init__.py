@@ -1,0 +1,1 @@
+"""What a developer runs: set-up and generated documentation. Not shipped."""

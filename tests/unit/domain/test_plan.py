@@ -1,0 +1,267 @@
+import json
+from collections.abc import Sequence
+from decimal import Decimal
+from itertools import groupby, pairwise
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentfleet.domain.budget import Budget, Progress
+from agentfleet.domain.model import NextStep, StepKind
+from agentfleet.domain.plan import (
+    MAX_GROWTH,
+    MAX_REASKS,
+    Continue,
+    Finish,
+    GiveUp,
+    LoopState,
+    ToolUse,
+    Turn,
+    after_reason,
+    after_tool,
+    first_step,
+)
+
+from .loop_driver import (
+    EFFECTS,
+    MODEL,
+    STOP_REASONS,
+    Driver,
+    answer_lists,
+    drives,
+    orders,
+    rules,
+    tool_uses,
+    turns,
+)
+
+KINDS = {"invalid_output", "max_tokens", "refusal", "context_window", "unknown_stop_reason", "budget"}
+
+
+@given(drives)
+def test_the_loop_ends_within_its_ceilings_whatever_the_model_answers(drive: Driver) -> None:
+    drive.run()
+    assert drive.budget.max_steps is not None
+    assert len(drive.created) <= drive.budget.max_steps
+    assert len(drive.tools()) <= (drive.budget.max_tool_calls or len(drive.created))
+    if isinstance(drive.end, GiveUp):
+        assert drive.end.kind in KINDS
+        assert drive.end.reason
+
+
+@given(answer_lists, st.decimals("0.01", "0.1", places=2), orders)
+def test_a_cost_ceiling_alone_ends_the_loop_and_only_the_last_call_overshoots(
+    answers: Sequence[Turn], cap: Decimal, order: Random
+) -> None:
+    drive = Driver(Budget(max_steps=None, max_cost_usd=cap), answers, order, price=Decimal("0.03")).run()
+    assert drive.spent_before_last_call < cap
+
+
+@given(drives)
+def test_every_turn_is_written_once_by_one_side_and_none_is_left_out(drive: Driver) -> None:
+    drive.run()  # fails by itself when a part is written twice
+    numbers = sorted({turn for turn, _ in drive.conversation})
+    assert numbers == list(range(1, len(numbers) + 1))
+    for number in numbers:
+        parts = drive.parts(number)
+        assert [message.part for message in parts] == list(range(len(parts)))
+        assert len({message.role for message in parts}) == 1
+
+
+@given(drives)
+def test_the_user_never_speaks_twice_and_the_model_only_after_a_pause(drive: Driver) -> None:
+    drive.run()
+    paused = {step.turn for step, turn in drive.reasoned if turn.stop_reason == "pause_turn"}
+    roles = {message.turn: message.role for message in drive.conversation.values()}
+    for (earlier, first), (_, second) in pairwise(sorted(roles.items())):
+        if first == second:
+            assert first == "assistant"
+            assert earlier in paused
+
+
+@given(drives)
+def test_every_tool_use_gets_exactly_one_result_in_the_next_user_turn(drive: Driver) -> None:
+    drive.run()
+    for step, turn in drive.reasoned:
+        answered = [number for number, _ in drive.conversation if number > step.turn]
+        if turn.stop_reason != "tool_use" or not answered:
+            continue  # the loop went on otherwise, or not at all
+        parts = drive.parts(step.turn + 1)
+        blocks = [block for message in parts for block in json.loads(message.content)]
+        assert {message.role for message in parts} == {"user"}
+        assert [block["tool_use_id"] for block in blocks] == [use.call_id for use in turn.tool_uses]
+
+
+@given(drives)
+def test_tool_calls_come_only_out_of_a_turn_that_stopped_to_use_tools(drive: Driver) -> None:
+    drive.run()
+    answers = {step.turn: turn for step, turn in drive.reasoned}  # of a repeated turn the last answer counts
+    calls = {number: list(steps) for number, steps in groupby(drive.tools(), key=lambda step: step.turn)}
+    for number, steps in calls.items():
+        turn = answers[number - 1]
+        assert turn.stop_reason == "tool_use"
+        assert [(step.name, step.part) for step in steps] == [(u.name, part) for part, u in enumerate(turn.tool_uses)]
+
+
+@given(st.sampled_from([reason for reason in STOP_REASONS if reason != "tool_use"]), turns, st.builds(LoopState))
+def test_a_tool_call_inside_any_other_turn_is_never_run(reason: str, turn: Turn, state: LoopState) -> None:
+    odd = Turn(reason, turn.content, turn.text, turn.tool_uses)
+    plan = after_reason(5, odd, state, Progress(steps=5), rules())
+    assert not isinstance(plan, Continue) or [step.kind for step in plan.steps] == [StepKind.REASON]
+
+
+@given(tool_uses.filter(bool))
+def test_arguments_and_effects_reach_their_tool_unchanged(uses: tuple[ToolUse, ...]) -> None:
+    plan = after_reason(7, Turn("tool_use", "[]", "", uses), LoopState(), Progress(steps=4), rules())
+    assert isinstance(plan, Continue)
+    for part, (step, use) in enumerate(zip(plan.steps, uses, strict=True)):
+        assert (step.kind, step.name, step.turn, step.part) == (StepKind.TOOL, use.name, 8, part)
+        assert step.effect == EFFECTS.get(use.name)
+        assert not step.join
+        assert step.input.endswith(f'"arguments":{use.arguments}}}')
+        assert json.loads(step.input) == {"call_id": use.call_id, "arguments": json.loads(use.arguments)}
+
+
+@given(turns, st.integers(1, 50), st.sampled_from([Budget(), Budget(max_steps=1)]))
+def test_what_the_model_said_is_kept_verbatim_unless_it_was_cut_off(turn: Turn, number: int, budget: Budget) -> None:
+    plan = after_reason(number, turn, LoopState(), Progress(steps=1), rules(budget))
+    if turn.stop_reason == "max_tokens":
+        assert plan.messages == ()
+    else:
+        said = plan.messages[0]
+        assert (said.turn, said.part, said.role, said.content) == (number, 0, "assistant", turn.content)
+
+
+@given(drives)
+def test_room_for_a_cut_off_turn_grows_at_most_twice(drive: Driver) -> None:
+    drive.run()
+    for episode in drive.episodes():
+        growths = [LoopState.loads(step.input).growth for step, _ in episode]
+        cuts = [turn.stop_reason == "max_tokens" for _, turn in episode]
+        assert growths == [sum(cuts[:i]) for i in range(len(cuts))]
+        assert growths[-1] <= MAX_GROWTH == 2
+        assert (sum(cuts) == 3) is (isinstance(drive.end, GiveUp) and drive.end.kind == "max_tokens" and cuts[-1])
+
+
+@given(drives)
+def test_a_wrong_answer_is_asked_for_once_more_and_then_fails_the_run(drive: Driver) -> None:
+    drive.run()
+    for episode in drive.episodes():
+        wrong = [t.stop_reason in {"end_turn", "stop_sequence"} and not t.text.startswith("ok") for _, t in episode]
+        assert [LoopState.loads(step.input).reasks for step, _ in episode] == [
+            sum(wrong[:i]) for i in range(len(wrong))
+        ]
+        assert sum(wrong) <= MAX_REASKS + 1 == 2
+    if isinstance(drive.end, GiveUp) and drive.end.kind == "invalid_output":
+        *_, last = drive.episodes()
+        assert sum(not t.text.startswith("ok") for _, t in last if t.stop_reason in {"end_turn", "stop_sequence"}) == 2
+
+
+@given(drives)
+def test_a_run_succeeds_only_with_a_valid_answer_of_a_turn_that_ended(drive: Driver) -> None:
+    drive.run()
+    _, last = drive.reasoned[-1]
+    ended_well = last.stop_reason in {"end_turn", "stop_sequence"} and last.text.startswith("ok")
+    assert isinstance(drive.end, Finish) is ended_well
+    if isinstance(drive.end, Finish):
+        assert drive.end.output == json.dumps(last.text)
+
+
+def turn(stop_reason: str, text: str = "", *uses: ToolUse) -> Turn:
+    return Turn(stop_reason, '[{"type": "text"}]', text, uses)
+
+
+def reason_step(number: int, state: LoopState) -> NextStep:
+    return NextStep(StepKind.REASON, MODEL, number, input=state.dumps())
+
+
+FRESH, REASKED, GROWN, FULL = LoopState(), LoopState(reasks=1), LoopState(growth=1), LoopState(growth=2)
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "expected"),
+    [
+        (turn("end_turn", "ok"), FRESH, '"ok"'),
+        (turn("stop_sequence", "ok"), LoopState(1, 2), '"ok"'),
+        (turn("end_turn", "no"), FRESH, reason_step(5, REASKED)),
+        (turn("end_turn", "no"), FULL, reason_step(5, LoopState(1, 2))),
+        (turn("end_turn", "no"), REASKED, "invalid_output"),
+        (turn("pause_turn"), FRESH, reason_step(4, FRESH)),
+        (turn("pause_turn"), LoopState(1, 2), reason_step(4, LoopState(1, 2))),
+        (turn("max_tokens"), FRESH, reason_step(3, GROWN)),
+        (turn("max_tokens"), GROWN, reason_step(3, FULL)),
+        (turn("max_tokens", "ok"), LoopState(reasks=1), reason_step(3, LoopState(1, 1))),
+        (turn("max_tokens"), FULL, "max_tokens"),
+        (turn("refusal"), FRESH, "refusal"),
+        (turn("model_context_window_exceeded"), FRESH, "context_window"),
+        (turn("tool_use"), FRESH, "unknown_stop_reason"),
+        (turn("brand_new"), FRESH, "unknown_stop_reason"),
+    ],
+)
+def test_what_follows_a_stop_reason(answer: Turn, state: LoopState, expected: NextStep | str) -> None:
+    match after_reason(3, answer, state, Progress(steps=2), rules()):
+        case Continue(steps):
+            assert steps == (expected,)
+        case Finish(output):
+            assert output == expected
+        case GiveUp(kind):
+            assert kind == expected
+
+
+def test_a_correction_tells_the_model_what_was_wrong() -> None:
+    plan = after_reason(3, turn("end_turn", 'né"'), FRESH, Progress(steps=1), rules())
+    correction = plan.messages[1]
+    assert (correction.turn, correction.part, correction.role) == (4, 0, "user")
+    [block] = json.loads(correction.content)
+    assert block["type"] == "text"
+    assert "né" in block["text"]
+
+
+@pytest.mark.parametrize(
+    ("budget", "answer", "goes_on"),
+    [
+        (Budget(max_steps=3), turn("tool_use", "", ToolUse("a", "look", "{}")), True),
+        (Budget(max_steps=2), turn("tool_use", "", ToolUse("a", "look", "{}")), False),  # no room to read the result
+        (Budget(max_tool_calls=1), turn("tool_use", "", ToolUse("a", "look", "{}"), ToolUse("b", "look", "{}")), False),
+        (Budget(max_tool_calls=2), turn("tool_use", "", ToolUse("a", "look", "{}"), ToolUse("b", "look", "{}")), True),
+        (Budget(max_tool_calls=1), turn("pause_turn"), True),
+        (Budget(max_steps=1), turn("pause_turn"), False),
+        (Budget(max_steps=1), turn("max_tokens"), False),
+        (Budget(max_steps=1), turn("end_turn", "no"), False),
+        (Budget(max_steps=2), turn("end_turn", "no"), True),
+    ],
+)
+def test_a_ceiling_stops_the_loop_before_it_is_broken(budget: Budget, answer: Turn, goes_on: bool) -> None:
+    plan = after_reason(1, answer, FRESH, Progress(steps=1), rules(budget))
+    assert isinstance(plan, Continue) is goes_on
+    if isinstance(plan, GiveUp):
+        assert plan.kind == "budget"
+        assert "max_steps" in plan.reason or "max_tool_calls" in plan.reason
+
+
+def test_a_valid_answer_counts_even_when_the_budget_is_spent() -> None:
+    assert isinstance(after_reason(1, turn("end_turn", "ok"), FRESH, Progress(steps=9), rules(Budget(1))), Finish)
+
+
+def test_a_run_starts_with_one_reason_step_after_the_users_input() -> None:
+    assert first_step(MODEL) == reason_step(1, FRESH)
+
+
+@given(st.integers(1, 99), st.integers(0, 9))
+def test_the_last_result_of_a_turn_wakes_the_model(number: int, part: int) -> None:
+    plan = after_tool(number, part, '{"type":"tool_result"}', MODEL)
+    [message], [step] = plan.messages, plan.steps
+    assert (message.turn, message.part, message.role) == (number, part, "user")
+    assert message.content == '[{"type":"tool_result"}]'
+    assert (step.kind, step.name, step.turn, step.part, step.join) == (StepKind.REASON, MODEL, number + 1, 0, True)
+
+
+@given(st.builds(LoopState, st.integers(0, 99), st.integers(0, 99)))
+def test_the_loops_memory_survives_being_written_down(state: LoopState) -> None:
+    assert LoopState.loads(state.dumps()) == state
+
+
+def test_a_step_without_memory_starts_fresh() -> None:
+    assert LoopState.loads("{}") == FRESH
