@@ -26,6 +26,8 @@ log = structlog.get_logger("agentfleet.worker")
 
 SWITCH_INTERVAL = 0.0005
 """Seconds. With the interpreter's 5 ms a busy loop starves the hub, and the prefetch window with it."""
+REPORT_AFTER = 0.02
+"""Seconds that an outcome may wait for others before the hub is woken: acknowledging is not urgent, waking is dear."""
 RELISTEN = 1.0
 """Seconds between tries to hear revocations while Redis is away; heartbeats notice them meanwhile."""
 
@@ -115,7 +117,7 @@ class LoopThread:
         self.done.append(Done(request, outcome, time.monotonic() - started))
         if not self.reporting:
             self.reporting = True
-            self.on_done()
+            asyncio.get_running_loop().call_later(REPORT_AFTER, self.on_done)
 
     def _run(self) -> None:
         try:

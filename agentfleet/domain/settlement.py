@@ -32,6 +32,7 @@ class EventType(StrEnum):
     STEP_SNOOZED = "step.snoozed"
     STEP_HANDED_BACK = "step.handed_back"
     STEP_DEAD = "step.dead"
+    STEP_CANCELLED = "step.cancelled"
     STEP_REPLAYED = "step.replayed"
 
 
@@ -111,7 +112,7 @@ def failed(
         case Bury():
             run = RunEnd(RunEvent.REVIEW, error=text)
         case FailRun():
-            run = RunEnd(RunEvent.FAIL, error=text)
+            event, event_type, run = StepEvent.CANCEL, EventType.STEP_CANCELLED, RunEnd(RunEvent.FAIL, error=text)
         case _:
             assert_never(decision)
     events = [_step_event(event_type, attempted, {"verdict": final.value, "error": described["class"], "delay": delay})]

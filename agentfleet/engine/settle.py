@@ -17,7 +17,6 @@ import structlog
 
 from agentfleet.domain.model import Settlement
 from agentfleet.domain.states import StepEvent
-from agentfleet.domain.verdicts import Verdict
 from agentfleet.engine.batcher import Batcher
 from agentfleet.engine.ports import Publisher
 from agentfleet.store import settlements as store
@@ -87,7 +86,7 @@ def _count(settlement: Settlement) -> None:
             metrics.STEP_RETRIES.labels(settlement.verdict or "").inc()
         case StepEvent.BURY:
             metrics.DEAD_LETTERS.labels(settlement.verdict or "").inc()
-            if settlement.verdict == Verdict.BUDGET:
-                metrics.BUDGET_BLOCKS.inc()
+        case StepEvent.CANCEL:
+            metrics.BUDGET_BLOCKS.inc()
         case _:
             pass

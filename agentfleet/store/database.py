@@ -5,10 +5,10 @@ Two roles of one login: the ingress is ``agentfleet_app``, which row-level secur
 everything behind it is ``agentfleet_fleet``.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, LiteralString
+from typing import Any
 
 import psycopg
 import structlog
@@ -16,6 +16,8 @@ from psycopg_pool import AsyncConnectionPool
 from sqlalchemy import exc, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from agentfleet.store.statements import Statement
 
 log = structlog.get_logger("agentfleet.store")
 
@@ -72,12 +74,13 @@ class Database:
             kwargs={
                 "autocommit": True, "prepare_threshold": 0, "options": config.options(),
                 "application_name": config.application_name, "connect_timeout": 10,
+                "cursor_factory": psycopg.AsyncRawCursor,
             },
             min_size=config.pool_size, max_size=config.pool_size, open=False, timeout=30.0, check=None,
             reconnect_timeout=float("inf"),  # the database may be away for an hour; the process outlives that
         )
         self.engine: AsyncEngine = create_async_engine(
-            sqlalchemy_url(config.url), pool_size=config.pool_size, max_overflow=config.pool_size, pool_pre_ping=True,
+            sqlalchemy_url(config.url), pool_size=config.pool_size, max_overflow=0, pool_pre_ping=True,
             connect_args={"options": config.options(), "application_name": config.application_name, "connect_timeout": 10},
         )
 
@@ -89,17 +92,17 @@ class Database:
         await self._pool.close(timeout=5.0)
         await self.engine.dispose()
 
-    async def fetch(self, statement: LiteralString, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    async def fetch(self, statement: Statement, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Run one hot statement in its own transaction."""
         async with self._pool.connection() as connection:
-            cursor = await connection.execute(statement, params)
+            cursor = await connection.execute(statement.sql, statement.values(params))
             return await cursor.fetchall() if cursor.description else []
 
-    async def fetch_as(self, tenant_id: str, statement: LiteralString, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    async def fetch_as(self, tenant_id: str, statement: Statement, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """The same for a statement that returns rows, bound to what belongs to ``tenant_id``: in one round trip."""
         async with self._pool.connection() as connection, connection.pipeline(), connection.transaction():
-            await connection.execute("SELECT set_config('agentfleet.tenant_id', %s, true)", (tenant_id,))
-            cursor = await connection.execute(statement, params)
+            await connection.execute("SELECT set_config('agentfleet.tenant_id', $1, true)", (tenant_id,))
+            cursor = await connection.execute(statement.sql, statement.values(params))
             return await cursor.fetchall()
 
     @asynccontextmanager
@@ -109,8 +112,3 @@ class Database:
             if tenant_id is not None:
                 await connection.execute(text("SELECT set_config('agentfleet.tenant_id', :t, true)"), {"t": tenant_id})
             yield connection
-
-
-def columns(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, list[Any]]:
-    """Rows turned into the arrays that the hot statements take."""
-    return {name: [row[name] for row in rows] for name in names}

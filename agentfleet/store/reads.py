@@ -1,15 +1,22 @@
-"""What people ask about runs. Every function sees one tenant's rows only: by row-level security, and by its own WHERE."""
+"""What people ask about runs. Every function sees one tenant's rows only: by row-level security, and by its own WHERE.
 
+What every poll and every event stream asks again and again is compiled once and runs on the hot connections, in one
+round trip; lists, which may take long, never hold one of those.
+"""
+
+from collections import namedtuple
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, func, select, tuple_
+from sqlalchemy import Select, Uuid, any_, bindparam, func, select, tuple_
+from sqlalchemy.dialects.postgresql import ARRAY, psycopg
 
 from agentfleet.store.database import Database
+from agentfleet.store.statements import Statement
 from agentfleet.store.tables import attempts, messages, run_events, runs, steps
 
-Record = Row[Any]
+Record = Any
 """A row with its columns as attributes; ids are ``UUID``, times know their zone, JSON documents are text."""
 
 LARGE = (runs.c.input, runs.c.output)
@@ -19,11 +26,33 @@ AGE = func.extract("epoch", func.agentfleet_now() - runs.c.created_at).label("ag
 """Seconds since the run was accepted, on the database's clock."""
 
 
-async def run(db: Database, tenant_id: str, run_id: str) -> Record | None:
-    """Every column of the run and its ``age``, or ``None`` when this tenant has none of that id."""
-    query = select(runs, AGE).where(runs.c.id == UUID(run_id), runs.c.tenant_id == tenant_id)
-    async with db.reading(tenant_id) as connection:
-        return (await connection.execute(query)).one_or_none()
+class _Hot:
+    """A query that is compiled once. Its rows are named tuples."""
+
+    def __init__(self, query: Select[Any]) -> None:
+        self._statement = Statement(str(query.compile(dialect=psycopg.dialect())))
+        self._record = namedtuple("Record", query.selected_columns.keys())  # noqa: PYI024  # the columns are the table's
+
+    async def __call__(self, db: Database, tenant_id: str, **params: object) -> list[Record]:
+        rows = await db.fetch_as(tenant_id, self._statement, {"tenant_id": tenant_id, **params})
+        return [self._record._make(row) for row in rows]
+
+
+_OWN = runs.c.tenant_id == bindparam("tenant_id")
+_RUNS = _Hot(select(runs, AGE).where(runs.c.id == any_(bindparam("run_ids", type_=ARRAY(Uuid))), _OWN))
+_EVENTS = _Hot(
+    select(run_events)
+    .join(runs, runs.c.id == run_events.c.run_id)
+    .where(run_events.c.run_id == bindparam("run_id"), _OWN, run_events.c.seq > bindparam("after"))
+    .order_by(run_events.c.seq)
+    .limit(bindparam("most"))
+)
+
+
+async def runs_by_id(db: Database, tenant_id: str, run_ids: Sequence[str]) -> list[Record | None]:
+    """Every column of each run and its ``age``, in order; ``None`` where this tenant has none of that id."""
+    found = {str(row.id): row for row in await _RUNS(db, tenant_id, run_ids=list(run_ids))}
+    return [found.get(run_id) for run_id in run_ids]
 
 
 async def run_page(
@@ -81,14 +110,7 @@ async def message_page(
 
 async def event_page(db: Database, tenant_id: str, run_id: str, *, after: int, limit: int) -> Sequence[Record]:
     """The run's events with a larger ``seq`` than ``after``, in order and without a gap."""
-    query = (
-        select(run_events)
-        .join(runs, runs.c.id == run_events.c.run_id)
-        .where(run_events.c.run_id == UUID(run_id), runs.c.tenant_id == tenant_id, run_events.c.seq > after)
-        .order_by(run_events.c.seq)
-        .limit(limit)
-    )
-    return await _all(db, tenant_id, query)
+    return await _EVENTS(db, tenant_id, run_id=run_id, after=after, most=limit)
 
 
 async def _all(db: Database, tenant_id: str, query: Select[Any]) -> Sequence[Record]:

@@ -10,8 +10,8 @@ from agentfleet.store import statements
 from agentfleet.store.database import Database
 from agentfleet.store.ids import new_id
 
-ENDS_AN_ATTEMPT = (StepEvent.SUCCEED, StepEvent.RETRY, StepEvent.SNOOZE, StepEvent.HAND_BACK, StepEvent.BURY)
-SETTLEABLE = sorted({state.value for state, event in STEP_TRANSITIONS if event in ENDS_AN_ATTEMPT})
+ENDS_AN_ATTEMPT = (StepEvent.SUCCEED, StepEvent.RETRY, StepEvent.SNOOZE, StepEvent.HAND_BACK, StepEvent.BURY, StepEvent.CANCEL)
+SETTLEABLE = sorted(set.intersection(*({state.value for state, e in STEP_TRANSITIONS if e is event} for event in ENDS_AN_ATTEMPT)))
 CANCELLABLE = step_sources(StepEvent.CANCEL)
 OPEN_RUNS = sorted(state.value for state in RUN_OPEN)
 

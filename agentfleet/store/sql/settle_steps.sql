@@ -28,7 +28,7 @@ WITH settled AS (
         lease_until = NULL, worker = NULL,
         not_before = CASE WHEN d.state = 'waiting' THEN agentfleet_now() + make_interval(secs => d.delay) END,
         ready_at = CASE WHEN d.state = 'ready' THEN agentfleet_now() ELSE s.ready_at END,
-        finished_at = CASE WHEN d.state IN ('succeeded', 'dead') THEN agentfleet_now() END,
+        finished_at = CASE WHEN d.state IN ('succeeded', 'dead', 'cancelled') THEN agentfleet_now() END,
         error = d.error
     FROM settled d JOIN locked l ON l.id = d.run_id
     WHERE s.id = ANY(%(step_id)s::uuid[]) AND s.id = d.step_id AND s.run_id = d.run_id
