@@ -20,7 +20,7 @@ from agentfleet.domain.states import StepEvent
 from agentfleet.engine.batcher import Batcher
 from agentfleet.engine.ports import Publisher
 from agentfleet.store import settlements as store
-from agentfleet.store.database import LOST_CONNECTION, Database
+from agentfleet.store.database import LOST_CONNECTION, UNWRITABLE, Database
 from agentfleet.telemetry import metrics
 
 log = structlog.get_logger("agentfleet.settle")
@@ -35,11 +35,11 @@ class Settler:
     def __init__(self, db: Database, publisher: Publisher, *, window: int) -> None:
         self._db, self._publisher, self._window = db, publisher, window
         self._batch: Batcher[tuple[Settlement, str], bool] = Batcher(
-            self._settle, splits=(psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError)
+            self._settle, splits=(*UNWRITABLE, psycopg.ProgrammingError)
         )
 
     async def __call__(self, settlement: Settlement, worker: str) -> bool:
-        """Write it; ``False`` when the step was not ours any more. Raises ``psycopg.Error`` for unwritable data."""
+        """Write it; ``False`` when the step was not ours any more. Raises one of ``UNWRITABLE`` for such data."""
         ours = await self._batch((settlement, worker))
         if ours:
             _count(settlement)

@@ -17,7 +17,7 @@ from agentfleet.domain.states import StepState
 from agentfleet.engine.batcher import Batcher
 from agentfleet.engine.ports import Publisher
 from agentfleet.store import runs
-from agentfleet.store.database import LOST_CONNECTION, Database
+from agentfleet.store.database import LOST_CONNECTION, UNWRITABLE, Database
 from agentfleet.store.runs import NewRun
 from agentfleet.telemetry import metrics
 
@@ -40,45 +40,48 @@ class Submitter:
 
     def __init__(self, db: Database, publisher: Publisher, *, window: int) -> None:
         self._db, self._publisher, self._window = db, publisher, window
-        self._tenants: dict[str, Batcher[NewRun, Submitted]] = {}
+        self._tenants: dict[str, Batcher[NewRun, Submitted | KeyReused]] = {}
         self._ringing: set[asyncio.Task[None]] = set()
 
     async def __call__(self, tenant_id: str, run: NewRun) -> Submitted:
         """Accept ``run``; raises ``KeyReused``, or ``psycopg.OperationalError`` when nobody knows (ask again with the key)."""
         batch = self._tenants.get(tenant_id)
         if batch is None:
-            batch = self._tenants[tenant_id] = Batcher(
-                lambda new: self._submit(tenant_id, new), splits=(psycopg.DataError, psycopg.IntegrityError, KeyReused)
-            )
-        return await batch(run)
+            batch = self._tenants[tenant_id] = Batcher(lambda new: self._submit(tenant_id, new), splits=UNWRITABLE)
+        submitted = await batch(run)
+        if isinstance(submitted, KeyReused):
+            raise submitted
+        return submitted
 
-    async def _submit(self, tenant_id: str, new: Sequence[NewRun]) -> Sequence[Submitted]:
+    async def _submit(self, tenant_id: str, new: Sequence[NewRun]) -> Sequence[Submitted | KeyReused]:
+        """One result for each of ``new``. A reused key is a result too: its neighbours are committed by then."""
         try:
             accepted = await runs.submit(self._db, tenant_id, new, window=self._window)
         except LOST_CONNECTION:
             accepted = await self._reread(tenant_id, new)
-        missing = {run.run_id: run for run in new if run.run_id not in accepted}
-        replayed = await self._replayed(tenant_id, list(missing.values())) if missing else {}
         self._ring([(run, accepted[run.run_id]) for run in new if run.run_id in accepted])
+        missing = [run for run in new if run.run_id not in accepted]
+        replayed = await self._replayed(tenant_id, missing) if missing else {}
         return [
             replayed[run.run_id] if run.run_id in replayed else Submitted(run.run_id, accepted[run.run_id].created_at)
             for run in new
         ]
 
-    async def _replayed(self, tenant_id: str, missing: Sequence[NewRun]) -> dict[str, Submitted]:
+    async def _replayed(self, tenant_id: str, missing: Sequence[NewRun]) -> dict[str, Submitted | KeyReused]:
         taken = await runs.taken_keys(self._db, tenant_id, [run.key for run in missing if run.key is not None])
-        found: dict[str, Submitted] = {}
+        found: dict[str, Submitted | KeyReused] = {}
         for run in missing:
             first = taken[run.key or ""]
-            if first.fingerprint != run.fingerprint:
-                raise KeyReused("this Idempotency-Key was used before with another body: send a new key, or the same body")
-            found[run.run_id] = Submitted(first.run_id, first.created_at, replayed=True)
+            if first.fingerprint == run.fingerprint:
+                found[run.run_id] = Submitted(first.run_id, first.created_at, replayed=True)
+            else:
+                found[run.run_id] = KeyReused("this Idempotency-Key was used before with another body: send a new key, or the same body")
         return found
 
     async def _reread(self, tenant_id: str, new: Sequence[NewRun]) -> dict[str, runs.Accepted]:
-        """The commit may or may not have arrived: ask by id; what is missing was never accepted."""
+        """The commit may or may not have arrived: ask by id. It took all of them, but those whose keys were taken."""
         found = await runs.read_accepted(self._db, tenant_id, [run.run_id for run in new])
-        if len(found) != len(new):
+        if not found:
             raise psycopg.OperationalError("the connection was lost before the commit")
         return found
 

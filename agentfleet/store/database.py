@@ -27,6 +27,9 @@ FLEET_ROLE = "agentfleet_fleet"
 LOST_CONNECTION = (psycopg.OperationalError, psycopg.InterfaceError)
 """Errors after which the outcome of the statement is unknown: it may have been committed. Re-read by key."""
 
+UNWRITABLE = (psycopg.DataError, psycopg.IntegrityError, UnicodeEncodeError)
+"""Errors that one row's data causes: NUL or half a surrogate pair in a text, a number out of range. Its neighbours can be written."""
+
 UNAVAILABLE = (
     *LOST_CONNECTION, exc.OperationalError, exc.InterfaceError, exc.TimeoutError, psycopg.errors.ReadOnlySqlTransaction,
 )

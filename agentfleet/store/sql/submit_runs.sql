@@ -9,9 +9,10 @@ WITH incoming AS (
     ) AS i(run_id, agent, bundle_id, pool, priority, input, content, metadata, traceparent, deadline,
            key, fingerprint, step_id, step_name, step_input)
 ), keyed AS (
-    -- Waits for a concurrent transaction with the same key, so two answers for one key cannot both be accepted.
+    -- Waits for a concurrent transaction with the same key, so two answers for one key cannot both be accepted; in one
+    -- order, so that two batches with the same keys cannot wait for each other.
     INSERT INTO request_keys (tenant_id, key, fingerprint, run_id)
-    SELECT %(tenant_id)s, key, fingerprint, run_id FROM incoming WHERE key IS NOT NULL
+    SELECT %(tenant_id)s, key, fingerprint, run_id FROM incoming WHERE key IS NOT NULL ORDER BY key
     ON CONFLICT DO NOTHING
     RETURNING run_id
 ), accepted AS (

@@ -1,0 +1,36 @@
+"""A second database handle, a broker that keeps its messages, and the invariants after every test."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from agentfleet.store.database import FLEET_ROLE, Database, DatabaseConfig
+from tests import factories, invariants
+from tests.scripted import Bells
+
+
+@pytest.fixture
+async def other_db(database_url: str) -> AsyncIterator[Database]:
+    """The same database as another process sees it."""
+    database = Database(DatabaseConfig(database_url, FLEET_ROLE, "test-other", pool_size=2))
+    await database.open()
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def bells() -> Bells:
+    return Bells()
+
+
+@pytest.fixture
+def invariants_hold(database_url: str) -> Iterator[None]:
+    """For tests whose every row the engine wrote: checks all invariants at their end."""
+    yield
+    invariants.check(database_url)
+
+
+@pytest.fixture
+async def bundle(db: Database):
+    """The bundle that made runs are pinned to, stored."""
+    return await factories.save_bundle(db)

@@ -1,0 +1,57 @@
+"""What must hold of every run at any moment, whatever happened to it. Checked by SQL over the whole database."""
+
+from tests.factories import execute
+
+BROKEN = {
+    "a step succeeded more than once":
+        "SELECT step_id FROM attempts WHERE outcome = 'succeed' GROUP BY step_id HAVING count(*) > 1",
+    "a step succeeded without its attempt, or an attempt without its step":
+        "SELECT s.id FROM steps s LEFT JOIN attempts a ON a.step_id = s.id AND a.outcome = 'succeed'"
+        " WHERE (s.state = 'succeeded') <> (a.step_id IS NOT NULL)",
+    "the seq of a run's steps has a gap":
+        "SELECT run_id FROM steps GROUP BY run_id HAVING min(seq) <> 0 OR max(seq) <> count(*) - 1",
+    "a run does not know how many steps it has":
+        "SELECT r.id FROM runs r WHERE r.steps_total <> (SELECT count(*) FROM steps s WHERE s.run_id = r.id)",
+    "the seq of a run's events has a gap":
+        "SELECT r.id FROM runs r WHERE r.event_seq <> (SELECT count(*) FROM run_events e WHERE e.run_id = r.id)"
+        " OR r.event_seq <> (SELECT coalesce(max(seq), 0) FROM run_events e WHERE e.run_id = r.id)",
+    "an ended run has an open step":
+        "SELECT s.id FROM runs r JOIN steps s ON s.run_id = r.id WHERE r.finished_at IS NOT NULL"
+        " AND s.state IN ('ready', 'dispatched', 'running', 'waiting')",
+    "an ended run has an open dead letter":
+        "SELECT d.id FROM runs r JOIN dead_letters d ON d.run_id = r.id WHERE r.finished_at IS NOT NULL AND d.state = 'open'",
+    "a dead step of an open run has no open dead letter, or another step has one":
+        "SELECT s.id FROM runs r JOIN steps s ON s.run_id = r.id"
+        " LEFT JOIN dead_letters d ON d.step_id = s.id AND d.state = 'open'"
+        " WHERE r.finished_at IS NULL AND (s.state = 'dead') <> (d.id IS NOT NULL)",
+    "a dead letter is open and its run is not in review":
+        "SELECT d.id FROM runs r JOIN dead_letters d ON d.run_id = r.id WHERE d.state = 'open' AND r.state <> 'needs_review'",
+    "a run in review has nothing to review":
+        "SELECT r.id FROM runs r WHERE r.state = 'needs_review'"
+        " AND NOT EXISTS (SELECT FROM dead_letters d WHERE d.run_id = r.id AND d.state = 'open')",
+    "an open run has nothing to wait for":
+        "SELECT r.id FROM runs r WHERE r.finished_at IS NULL AND NOT EXISTS (SELECT FROM steps s WHERE s.run_id = r.id"
+        " AND s.state IN ('ready', 'dispatched', 'running', 'waiting', 'dead'))",
+    "a run counts its open steps wrongly":
+        "SELECT r.id FROM runs r WHERE r.open_steps <> (SELECT count(*) FROM steps s WHERE s.run_id = r.id"
+        " AND r.finished_at IS NULL AND s.state NOT IN ('succeeded', 'cancelled'))",
+    "a run counts its waiting steps wrongly":
+        "SELECT r.id FROM runs r WHERE r.waiting_steps <> (SELECT count(*) FROM steps s WHERE s.run_id = r.id"
+        " AND r.finished_at IS NULL AND s.state = 'waiting')",
+    "a run's cost is not the sum of its attempts":
+        "SELECT r.id FROM runs r WHERE r.cost_usd <> (SELECT coalesce(sum(a.cost_usd), 0) FROM attempts a"
+        " JOIN steps s ON s.id = a.step_id WHERE s.run_id = r.id)",
+    "a run's tool calls are not those that succeeded":
+        "SELECT r.id FROM runs r WHERE r.tool_calls <> (SELECT count(*) FROM steps s WHERE s.run_id = r.id"
+        " AND s.kind = 'tool' AND s.state = 'succeeded')",
+    "an unsafe tool was attempted twice":
+        "SELECT s.id FROM steps s JOIN attempts a ON a.step_id = s.id WHERE s.effect = 'unsafe'"
+        " GROUP BY s.id HAVING count(*) > 1",
+}  # fmt: skip
+"""What is broken, and the rows that show it."""
+
+
+def check(database_url: str) -> None:
+    """Fail when an invariant is broken, naming it and the rows."""
+    found = {what: rows for what, query in BROKEN.items() if (rows := execute(database_url, query))}
+    assert not found
