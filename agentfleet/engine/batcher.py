@@ -30,22 +30,29 @@ class Batcher(Generic[Item, Result]):
         self._flush = flush
         self._max_items, self._max_flushes, self._splits = max_items, max_flushes, splits
         self._pending: list[tuple[Item, asyncio.Future[Result]]] = []
-        self._flushes: set[asyncio.Task[None]] = set()
+        self._flushes = 0
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, item: Item) -> Result:
         """Add ``item`` to the next flush and wait for its result; raises what the flush raised."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._pending.append((item, future))
-        if len(self._flushes) < self._max_flushes:
+        if self._flushes < self._max_flushes:
+            self._flushes += 1
             task = asyncio.create_task(self._drain())
-            self._flushes.add(task)
-            task.add_done_callback(self._flushes.discard)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         return await future
 
     async def _drain(self) -> None:
-        while self._pending:
-            batch, self._pending = self._pending[: self._max_items], self._pending[self._max_items :]
-            await self._run(batch)
+        try:
+            while self._pending:
+                batch, self._pending = self._pending[: self._max_items], self._pending[self._max_items :]
+                await self._run(batch)
+        finally:
+            # In the same breath as finding nothing pending: an item that comes between that and a task's done callback
+            # would see a flush that no longer looks, and wait for ever.
+            self._flushes -= 1
 
     async def _run(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:
