@@ -4,8 +4,8 @@ Plain ASGI: a layer built on response objects would cost more than accepting a r
 """
 
 import re
+import secrets
 import time
-import uuid
 from typing import Final
 
 import structlog
@@ -54,7 +54,7 @@ class _Exchange:
         self._begun = time.monotonic()
         self.started = False
         given = self._headers.get(b"x-request-id", b"")
-        self._id = given if GIVEN_ID.fullmatch(given) else uuid.uuid4().hex.encode()
+        self._id = given if GIVEN_ID.fullmatch(given) else secrets.token_hex(16).encode()
         self.request_id = scope[REQUEST_ID] = self._id.decode()
 
     def check_length(self) -> None:

@@ -6,14 +6,14 @@ from agentfleet.api import cursors
 from agentfleet.api.auth import principal
 from agentfleet.api.problems import not_found
 from agentfleet.api.services import services
-from agentfleet.store import dead_letters, reads
+from agentfleet.store import dead_letters
 from agentfleet.store.reads import Record
 
 
 async def own_run(request: Request, run_id: str) -> Record:
     """The asker's run; raises ``Problem`` (404)."""
     name = cursors.parse_id("run", run_id)
-    row = await reads.run(services(request).ingress.db, principal(request).tenant_id, name)
+    row = await services(request).read_run(principal(request).tenant_id, name)
     if row is None:
         raise not_found("run", run_id)
     return row

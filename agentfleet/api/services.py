@@ -9,21 +9,25 @@ from starlette.requests import Request
 from agentfleet.agents.bundle import bundle_of
 from agentfleet.api.auth import Authenticator
 from agentfleet.api.deltas import DeltaReader
+from agentfleet.api.reader import RunReader
 from agentfleet.api.watch import Watch
 from agentfleet.bootstrap import Ingress
-from agentfleet.domain.model import Bundle
+from agentfleet.domain.model import Bundle, NextStep
+from agentfleet.domain.plan import first_step
 from agentfleet.store import api_keys
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """``pinned`` are the bundles that new runs get, by agent."""
+    """``pinned`` and ``first`` are the bundle and the first step that new runs get, by agent."""
 
     ingress: Ingress
     authenticate: Authenticator
+    read_run: RunReader
     watch: Watch
     deltas: DeltaReader
     pinned: Mapping[str, Bundle]
+    first: Mapping[str, NextStep]
 
     async def model_of(self, bundle_id: str) -> str:
         """The model that runs of this bundle call."""
@@ -35,9 +39,12 @@ async def open_services(ingress: Ingress) -> AsyncIterator[Services]:
     """The services over ``ingress``, which the caller closes."""
     watch = Watch(ingress.db)
     deltas = DeltaReader(ingress.redis, prefix=ingress.settings.redis_prefix)
-    pinned = {name: bundle_of(agent) for name, agent in ingress.registry.agents.items()}
+    authenticate = Authenticator(lambda key: api_keys.authenticate(ingress.db, key))
+    agents = ingress.registry.agents
+    pinned = {name: bundle_of(agent) for name, agent in agents.items()}
+    first = {name: first_step(agent.model) for name, agent in agents.items()}
     try:
-        yield Services(ingress, Authenticator(lambda key: api_keys.authenticate(ingress.db, key)), watch, deltas, pinned)
+        yield Services(ingress, authenticate, RunReader(ingress.db), watch, deltas, pinned, first)
     finally:
         await watch.close()
         await deltas.close()

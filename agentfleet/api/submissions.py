@@ -14,7 +14,6 @@ from agentfleet.agents.agent import Agent
 from agentfleet.api.problems import INVALID_HEADER, INVALID_REQUEST, Fault, Problem, pointer
 from agentfleet.api.services import Services
 from agentfleet.domain.keys import fingerprint
-from agentfleet.domain.plan import first_step
 from agentfleet.store.runs import NewRun
 
 FIELDS: Final = ("agent", "input", "priority", "metadata", "deadline")
@@ -45,7 +44,7 @@ def new_run(request: Request, body: Mapping[str, Any], parts: Services) -> NewRu
     key = request_key(request)
     return NewRun(
         agent.name, bundle.id, agent.pool, text, orjson.dumps([{"type": "text", "text": said}]).decode(),
-        first_step(agent.model), priority, metadata, _traceparent(request), _sooner(deadline, agent), key,
+        parts.first[agent.name], priority, metadata, _traceparent(request), _sooner(deadline, agent), key,
         None if key is None else fingerprint(b"POST /v1/runs", orjson.dumps(body, option=orjson.OPT_SORT_KEYS)),
     )
 
