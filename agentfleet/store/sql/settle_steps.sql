@@ -42,6 +42,10 @@ WITH settled AS (
     UPDATE steps s SET state = 'cancelled', lease_until = NULL, not_before = NULL, finished_at = agentfleet_now()
     WHERE s.run_id = ANY(ARRAY(SELECT run_id FROM done WHERE run_state = 'failed')) AND s.state = ANY(%(cancellable)s)
       AND s.id <> ALL(ARRAY(SELECT id FROM written))
+    RETURNING s.id
+), siblings_letters AS (
+    UPDATE dead_letters d SET state = 'discarded', resolved_at = agentfleet_now()
+    WHERE d.step_id = ANY(ARRAY(SELECT id FROM siblings)) AND d.state = 'open'
 ), attempt_rows AS (
     INSERT INTO attempts (step_id, fence, attempt, outcome, verdict, error, worker, dispatched_at, claimed_at, finished_at,
                           request_id, usage, cost_usd)
@@ -56,7 +60,8 @@ WITH settled AS (
     JOIN done d ON d.ord = m.ord
 ), dead_letter_rows AS (
     INSERT INTO dead_letters (id, tenant_id, run_id, step_id, verdict, error)
-    SELECT dead_letter_id, tenant_id, run_id, step_id, verdict, error FROM done WHERE dead_letter_id IS NOT NULL
+    SELECT dead_letter_id, tenant_id, run_id, step_id, verdict, error FROM done
+    WHERE dead_letter_id IS NOT NULL AND run_id NOT IN (SELECT run_id FROM done WHERE run_state = 'failed')
 ), follow AS (
     SELECT n.*, d.run_id,
            row_number() OVER (PARTITION BY d.run_id, n.joining ORDER BY n.ord, n.turn, n.part) AS nth
@@ -72,7 +77,9 @@ WITH settled AS (
            sum(d.tool_calls) AS tool_calls, sum(d.input_tokens) AS input_tokens, sum(d.output_tokens) AS output_tokens,
            sum(d.cache_read_tokens) AS cache_read_tokens, sum(d.cache_write_tokens) AS cache_write_tokens,
            sum(d.cost_usd) AS cost_usd,
-           max(d.run_state) AS run_state, max(d.run_output) AS run_output, max(d.run_error) AS run_error
+           -- In this order: alphabetical, by luck: failed outweighs needs_review.
+           min(d.run_state) AS run_state, max(d.run_output) AS run_output,
+           (array_agg(d.run_error ORDER BY d.run_state))[1] AS run_error
     FROM done d GROUP BY d.run_id
 ), spawned AS (
     SELECT run_id, count(*) FILTER (WHERE NOT joining) AS direct, bool_or(joining) AS joins FROM follow GROUP BY run_id
@@ -114,7 +121,7 @@ WITH settled AS (
             WHEN c.run_state IS NULL AND c.state NOT IN ('needs_review', 'paused')
                  AND c.now_waiting > 0 AND c.now_waiting = c.still_open + c.fires::int
             THEN coalesce(c.blocked_on, r.blocked_on, 'timer') END,
-        output = c.run_output, error = c.run_error,
+        output = c.run_output, error = coalesce(c.run_error, r.error),
         started_at = coalesce(r.started_at, agentfleet_now()),
         finished_at = CASE WHEN c.run_state IN ('succeeded', 'failed') THEN agentfleet_now() END
     FROM counted c WHERE r.id = c.run_id AND r.id = ANY(%(run_id)s::uuid[])
