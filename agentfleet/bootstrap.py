@@ -5,7 +5,7 @@ Everything here is built on the event loop that will use it, after any fork.
 
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -80,48 +80,76 @@ def worker_name() -> str:
 def database(settings: Settings, role: str, process: str) -> Database:
     """The database of one process; raises ``InvalidInput`` when no URL is set."""
     if settings.database_url is None:
-        raise InvalidInput("AGENTFLEET_DATABASE_URL", "is not set: give a Postgres URL, or use `agentfleet dev`, which embeds one")
-    return Database(DatabaseConfig(
-        settings.database_url, role if settings.set_role else None, f"agentfleet-{process}", settings.pool_size, settings.statement_timeout
-    ))
+        raise InvalidInput(
+            "AGENTFLEET_DATABASE_URL", "is not set: give a Postgres URL, or use `agentfleet dev`, which embeds one"
+        )
+    return Database(
+        DatabaseConfig(
+            settings.database_url,
+            role if settings.set_role else None,
+            f"agentfleet-{process}",
+            settings.pool_size,
+            settings.statement_timeout,
+        )
+    )
 
 
 def redis_client(settings: Settings) -> Redis:
     """A client that waits for a free connection instead of failing, and never waits for ever on a dead server."""
     if settings.redis_url is None:
-        raise InvalidInput("AGENTFLEET_REDIS_URL", "is not set: give a Redis URL, or use `agentfleet dev`, which embeds one")
+        raise InvalidInput(
+            "AGENTFLEET_REDIS_URL", "is not set: give a Redis URL, or use `agentfleet dev`, which embeds one"
+        )
     pool = BlockingConnectionPool.from_url(
-        settings.redis_url, max_connections=64, timeout=10, socket_timeout=10, socket_connect_timeout=5, socket_keepalive=True,
+        settings.redis_url,
+        max_connections=64,
+        timeout=10,
+        socket_timeout=10,
+        socket_connect_timeout=5,
+        socket_keepalive=True,
     )
     return Redis(connection_pool=pool)
 
 
 def retry_policy(settings: Settings) -> RetryPolicy:
+    """How failed steps are tried again, unless their agent says otherwise."""
     return RetryPolicy(settings.max_attempts, settings.retry_base, settings.retry_cap)
 
 
 @asynccontextmanager
-async def ingress(settings: Settings) -> AsyncIterator[Ingress]:
+async def ingress(settings: Settings) -> AsyncGenerator[Ingress]:
+    """The HTTP API's parts, connected."""
     async with AsyncExitStack() as stack:
         db, redis = await _servers(stack, settings, APP_ROLE, "ingress")
         publisher = RedisPublisher(redis, prefix=settings.redis_prefix)
         canceller = Canceller(db, publisher)
         yield Ingress(
-            settings, db, redis, Registry.load(settings.agents), Bundles(db), publisher,
-            Submitter(db, publisher, window=settings.dispatch_window), canceller, Undertaker(db, publisher, canceller),
+            settings,
+            db,
+            redis,
+            Registry.load(settings.agents),
+            Bundles(db),
+            publisher,
+            Submitter(db, publisher, window=settings.dispatch_window),
+            canceller,
+            Undertaker(db, publisher, canceller),
         )
 
 
 @asynccontextmanager
-async def worker(settings: Settings) -> AsyncIterator[Serving]:
+async def worker(settings: Settings) -> AsyncGenerator[Serving]:
+    """A step worker's parts, connected."""
     async with AsyncExitStack() as stack:
         db, redis = await _servers(stack, settings, FLEET_ROLE, "worker")
         publisher = RedisPublisher(redis, prefix=settings.redis_prefix)
-        threads = stack.enter_context(ThreadPoolExecutor(settings.tool_threads, thread_name_prefix="tool"))
+        threads = ThreadPoolExecutor(settings.tool_threads, thread_name_prefix="tool")
+        stack.callback(threads.shutdown, wait=False, cancel_futures=True)  # a thread cannot be stopped: the process ends
         reasoner = make_reasoner(
-            settings.provider, base_url=settings.provider_base_url,
+            settings.provider,
+            base_url=settings.provider_base_url,
             api_key=None if settings.provider_api_key is None else settings.provider_api_key.get_secret_value(),
-            read_timeout=settings.provider_read_timeout, max_connections=settings.worker_capacity,
+            read_timeout=settings.provider_read_timeout,
+            max_connections=settings.worker_capacity,
         )
         stack.push_async_callback(reasoner.close)
         deltas = RedisDeltas(redis, prefix=settings.redis_prefix)
@@ -129,7 +157,11 @@ async def worker(settings: Settings) -> AsyncIterator[Serving]:
         name = worker_name()
         leases = Leases(db, lease=settings.lease, pool=settings.pool)
         performer = Performer(
-            Bundles(db), reasoner, AgentToolbox(Registry.load(settings.agents), threads), deltas, retry_policy(settings),
+            Bundles(db),
+            reasoner,
+            AgentToolbox(Registry.load(settings.agents), threads),
+            deltas,
+            retry_policy(settings),
             reason_timeout=settings.reason_timeout,
         )
         settler = Settler(db, publisher, window=settings.dispatch_window)
@@ -143,13 +175,17 @@ async def worker(settings: Settings) -> AsyncIterator[Serving]:
 
 
 @asynccontextmanager
-async def reconciler(settings: Settings) -> AsyncIterator[Reconciler]:
+async def reconciler(settings: Settings) -> AsyncGenerator[Reconciler]:
+    """The dispatcher's and the reconciler's parts, connected."""
     async with AsyncExitStack() as stack:
         db, redis = await _servers(stack, settings, FLEET_ROLE, "reconciler")
         publisher = RedisPublisher(redis, prefix=settings.redis_prefix)
         settler = Settler(db, publisher, window=settings.dispatch_window)
         yield Reconciler(
-            settings, db, redis, publisher,
+            settings,
+            db,
+            redis,
+            publisher,
             Dispatcher(db, publisher, pool=settings.pool, window=settings.dispatch_window),
             Promoter(db, publisher),
             Rescuer(db, settler, publisher, retry_policy(settings), pool=settings.pool),

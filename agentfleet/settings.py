@@ -17,59 +17,138 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="AGENTFLEET_", frozen=True, extra="ignore", populate_by_name=True)
 
     # Where the servers are
-    database_url: str | None = Field(None, description="Postgres 15 or newer, as postgresql://user:password@host/db. Unset: `dev` and `demo` embed one.")
-    redis_url: str | None = Field(None, description="Redis or Valkey 7 or newer, as redis://host:port/db. Unset: `dev` and `demo` embed one.")
-    set_role: bool = Field(True, description="Connect as the URL's user and SET ROLE agentfleet_app (ingress) or agentfleet_fleet (workers). Off: the URL's user already is one.")
+    database_url: str | None = Field(
+        default=None,
+        description="Postgres 15 or newer, as postgresql://user:password@host/db. Unset: `dev` and `demo` embed one.",
+    )
+    redis_url: str | None = Field(
+        default=None,
+        description="Redis or Valkey 7 or newer, as redis://host:port/db. Unset: `dev` and `demo` embed one.",
+    )
+    set_role: bool = Field(
+        default=True,
+        description="After connecting, SET ROLE agentfleet_app (ingress) or agentfleet_fleet (the rest). Off: the user is one.",
+    )
 
     # What runs
-    agents: Annotated[tuple[str, ...], NoDecode] = Field((), description="Modules that define agents, comma-separated, e.g. myapp.agents,myapp.more.")
-    pool: str = Field("default", pattern=r"^[a-z][a-z0-9_-]{0,39}$", description="The pool that this worker or dispatcher serves.")
+    agents: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Modules that define agents, comma-separated, e.g. myapp.agents,myapp.more."
+    )
+    pool: str = Field(
+        default="default",
+        pattern=r"^[a-z][a-z0-9_-]{0,39}$",
+        description="The pool that this worker or dispatcher serves.",
+    )
 
     # The model provider
-    provider: str = Field("anthropic", description="`anthropic`, or `package.module:factory` of a Reasoner of your own.")
-    provider_base_url: str | None = Field(None, description="Where the Messages API is; unset means Anthropic's. `dev` points it at the simulator when there is no key.")
-    provider_api_key: SecretStr | None = Field(None, validation_alias=AliasChoices("AGENTFLEET_PROVIDER_API_KEY", "ANTHROPIC_API_KEY"), description="The provider's key; ANTHROPIC_API_KEY is read too.")
-    provider_read_timeout: Seconds = Field(120.0, description="Longest silence inside one model call. Pings count as sound.")
-    reason_timeout: Seconds = Field(600.0, description="Longest whole model call.")
+    provider: str = Field(
+        default="anthropic", description="`anthropic`, or `package.module:factory` of a Reasoner of your own."
+    )
+    provider_base_url: str | None = Field(
+        default=None,
+        description="Where the Messages API is; unset means Anthropic's. `dev` points it at the simulator when there is no key.",
+    )
+    provider_api_key: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("AGENTFLEET_PROVIDER_API_KEY", "ANTHROPIC_API_KEY"),
+        description="The provider's key; ANTHROPIC_API_KEY is read too.",
+    )
+    provider_read_timeout: Seconds = Field(
+        default=120.0, description="Longest silence inside one model call. Pings count as sound."
+    )
+    reason_timeout: Seconds = Field(default=600.0, description="Longest whole model call.")
 
     # Leases
-    lease: Seconds = Field(30.0, description="A worker that has not renewed for this long has lost its steps.")
-    heartbeat: Seconds = Field(10.0, description="How often a worker renews the leases of all its steps, with one statement.")
-    drain: Seconds = Field(25.0, description="After SIGTERM: finish what ends within this time, hand back the rest. Below the usual 30 s of a supervisor's patience.")
-    worker_capacity: int = Field(2_000, ge=1, le=20_000, description="Steps in flight per worker process. They wait on the network, so this is not a CPU count.")
-    tool_threads: int = Field(16, ge=1, le=500, description="Threads for tools that are not async, per worker process.")
+    lease: Seconds = Field(default=30.0, description="A worker that has not renewed for this long has lost its steps.")
+    heartbeat: Seconds = Field(
+        default=10.0, description="How often a worker renews the leases of all its steps, with one statement."
+    )
+    drain: Seconds = Field(
+        default=25.0,
+        description="After SIGTERM: finish what ends within this time, hand back the rest. Below the usual 30 s of a supervisor's patience.",
+    )
+    worker_capacity: int = Field(
+        default=2_000,
+        ge=1,
+        le=20_000,
+        description="Steps in flight per worker process. They wait on the network, so this is not a CPU count.",
+    )
+    tool_threads: int = Field(
+        default=16, ge=1, le=500, description="Threads for tools that are not async, per worker process."
+    )
 
     # The dispatcher and the reconciler
-    dispatch_window: int = Field(1_000, ge=1, description="Most messages sent and not yet claimed, per pool: bounds Redis, whatever the backlog.")
-    dispatch_poll: Seconds = Field(1.0, description="Backstop: how often the dispatcher looks when nobody wakes it.")
-    reconcile_poll: Seconds = Field(1.0, description="How often due steps are promoted, dead workers' steps rescued, lost messages sent again.")
-    republish_after: Seconds = Field(5.0, description="A message unclaimed for this long, and for 3 times the recent p99, counts as lost.")
+    dispatch_window: int = Field(
+        default=1_000,
+        ge=1,
+        description="Most messages sent and not yet claimed, per pool: bounds Redis, whatever the backlog.",
+    )
+    dispatch_poll: Seconds = Field(
+        default=1.0, description="Backstop: how often the dispatcher looks when nobody wakes it."
+    )
+    reconcile_poll: Seconds = Field(
+        default=1.0,
+        description="How often due steps are promoted, dead workers' steps rescued, lost messages sent again.",
+    )
+    republish_after: Seconds = Field(
+        default=5.0, description="A message unclaimed for this long, and for 3 times the recent p99, counts as lost."
+    )
 
     # Retries
-    max_attempts: int = Field(5, ge=1, description="Attempts of a step before it is buried. Waiting for the provider costs none.")
-    retry_base: Seconds = Field(2.0, description="Bound of the first retry's delay; doubles with every failure, drawn with full jitter.")
-    retry_cap: Seconds = Field(600.0, description="Longest delay between attempts.")
+    max_attempts: int = Field(
+        default=5, ge=1, description="Attempts of a step before it is buried. Waiting for the provider costs none."
+    )
+    retry_base: Seconds = Field(
+        default=2.0, description="Bound of the first retry's delay; doubles with every failure, drawn with full jitter."
+    )
+    retry_cap: Seconds = Field(default=600.0, description="Longest delay between attempts.")
 
     # Celery and Redis
-    transport: Literal["doorbell", "redis"] = Field("doorbell", description="`doorbell`: batched pops, no unacked bookkeeping (Postgres re-publishes). `redis`: kombu's stock transport.")
-    redis_prefix: str = Field("agentfleet", pattern=r"^[a-z][a-z0-9_-]{0,39}$", description="First part of every key and queue name of ours.")
-    task_events: Literal["all", "sampled", "off"] = Field("all", description="Celery task events for Flower, sent only while it listens. `sampled` sends those of 1 step in 20.")
+    transport: Literal["doorbell", "redis"] = Field(
+        default="doorbell",
+        description="`doorbell`: batched pops, no unacked bookkeeping (Postgres re-publishes). `redis`: kombu's stock transport.",
+    )
+    redis_prefix: str = Field(
+        default="agentfleet",
+        pattern=r"^[a-z][a-z0-9_-]{0,39}$",
+        description="First part of every key and queue name of ours.",
+    )
+    task_events: Literal["all", "sampled", "off"] = Field(
+        default="all",
+        description="Celery task events for Flower, sent only while it listens. `sampled` sends those of 1 step in 20.",
+    )
 
     # The ingress
-    host: str = Field("127.0.0.1", description="Where the ingress listens.")
-    port: int = Field(8080, ge=0, le=65535, description="Port of the ingress; 0 takes a free one.")
-    public_docs: bool = Field(True, description="Serve /docs and /openapi.json.")
-    max_body_bytes: int = Field(1_048_576, ge=1_024, description="Larger request bodies get a 413.")
-    max_wait: float = Field(60.0, ge=0, description="Longest `Prefer: wait=` that is honoured.")
+    host: str = Field(default="127.0.0.1", description="Where the ingress listens.")
+    port: int = Field(default=8080, ge=0, le=65535, description="Port of the ingress; 0 takes a free one.")
+    public_docs: bool = Field(default=True, description="Serve /docs and /openapi.json.")
+    max_body_bytes: int = Field(default=1_048_576, ge=1_024, description="Larger request bodies get a 413.")
+    max_wait: float = Field(default=60.0, ge=0, description="Longest `Prefer: wait=` that is honoured.")
 
     # Telemetry
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level that is logged.")
-    log_format: Literal["json", "console"] = Field("json", description="One JSON object a line, or readable text.")
-    metrics_port: int = Field(0, ge=0, le=65535, description="Prometheus port of workers and dispatchers; 0 serves none. The ingress serves /metrics itself.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severe level that is logged."
+    )
+    log_format: Literal["json", "console"] = Field(
+        default="json", description="One JSON object a line, or readable text."
+    )
+    metrics_port: int = Field(
+        default=0,
+        ge=0,
+        le=65535,
+        description="Prometheus port of workers and dispatchers; 0 serves none. The ingress serves /metrics itself.",
+    )
 
     # Database connections
-    pool_size: int = Field(4, ge=1, le=100, description="Hot-path connections per process. Concurrent steps share commits, so few are enough.")
-    statement_timeout: Seconds = Field(15.0, description="A hot statement that takes longer is cut off and tried again.")
+    pool_size: int = Field(
+        default=4,
+        ge=1,
+        le=100,
+        description="Hot-path connections per process. Concurrent steps share commits, so few are enough.",
+    )
+    statement_timeout: Seconds = Field(
+        default=15.0, description="A hot statement that takes longer is cut off and tried again."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -86,5 +165,7 @@ class Settings(BaseSettings):
                 f"AGENTFLEET_LEASE ({self.lease:g} s) must be at least twice AGENTFLEET_HEARTBEAT ({self.heartbeat:g} s): one missed heartbeat must not lose a lease"
             )
         if self.retry_base > self.retry_cap:
-            raise ValueError(f"AGENTFLEET_RETRY_BASE ({self.retry_base:g} s) must not exceed AGENTFLEET_RETRY_CAP ({self.retry_cap:g} s)")
+            raise ValueError(
+                f"AGENTFLEET_RETRY_BASE ({self.retry_base:g} s) must not exceed AGENTFLEET_RETRY_CAP ({self.retry_cap:g} s)"
+            )
         return self

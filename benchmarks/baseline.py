@@ -17,7 +17,7 @@ from benchmarks.workload import STEPS_PER_RUN
 def baseline(machine: Machine) -> Iterator[list[psutil.Process]]:
     """Two prefork processes of plain Celery on a fresh database, warmed up."""
     environment = {"NAIVE_DATABASE_URL": machine.fresh("bench_naive"), "NAIVE_REDIS_URL": machine.redis_url}
-    os.environ.update(environment)  # noqa: TID251  # the driver submits with the same module
+    os.environ.update(environment)  # the driver submits with the same module
     naive.app.conf.broker_url = machine.redis_url
     naive.create()
     command = ["celery", "-A", "benchmarks.naive", "worker", "-P", "prefork", "-c", "2", "-l", "error"]

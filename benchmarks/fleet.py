@@ -47,8 +47,11 @@ def fleet(machine: Machine, name: str, *, workers: int, sleep: float = 0.0) -> I
     url = machine.fresh(name)
     migrate.upgrade(url)
     environment = {
-        "AGENTFLEET_DATABASE_URL": url, "AGENTFLEET_REDIS_URL": machine.redis_url, "AGENTFLEET_LOG_LEVEL": "warning",
-        "AGENTFLEET_AGENTS": "benchmarks.workload", "AGENTFLEET_PROVIDER": "benchmarks.workload:make_model",
+        "AGENTFLEET_DATABASE_URL": url,
+        "AGENTFLEET_REDIS_URL": machine.redis_url,
+        "AGENTFLEET_LOG_LEVEL": "warning",
+        "AGENTFLEET_AGENTS": "benchmarks.workload",
+        "AGENTFLEET_PROVIDER": "benchmarks.workload:make_model",
         "AGENTFLEET_BENCH_SLEEP": str(sleep),
     }
     settings = Settings(database_url=url, redis_url=machine.redis_url, agents=("benchmarks.workload",))
@@ -98,7 +101,9 @@ async def _sleep(running: Fleet, count: int) -> tuple[int, float]:
         most, memory, deadline = 0, 0.0, time.monotonic() + 120
         with psycopg.connect(running.database_url, autocommit=True) as connection:
             while most < count and time.monotonic() < deadline:
-                (now,) = connection.execute("SELECT count(*) FROM steps WHERE state = 'running' AND kind = 'tool'").fetchone() or (0,)
+                (now,) = connection.execute(
+                    "SELECT count(*) FROM steps WHERE state = 'running' AND kind = 'tool'"
+                ).fetchone() or (0,)
                 if now > most:
                     most, memory = now, running.workers[0].memory_info().rss / 1e6
                 await asyncio.sleep(0.2)
@@ -108,6 +113,7 @@ async def _sleep(running: Fleet, count: int) -> tuple[int, float]:
 async def _closed_loop(settings: Settings, agent: Agent, *, runs: int, in_flight: int, poll: float = 0.05) -> None:
     async with _submitting(settings, agent) as submit:
         with psycopg.connect(settings.database_url or "", autocommit=True) as connection:
+
             def ended() -> int:
                 row = connection.execute("SELECT count(*) FROM runs WHERE state = 'succeeded'").fetchone()
                 return row[0] if row else 0
@@ -130,6 +136,8 @@ async def _submitting(settings: Settings, agent: Agent) -> AsyncIterator[Callabl
         await ingress.bundles.save(bundle)
 
         async def submit() -> object:
-            return await ingress.submit("bench", NewRun(agent.name, bundle.id, agent.pool, '"go"', CONTENT, first_step(agent.model)))
+            return await ingress.submit(
+                "bench", NewRun(agent.name, bundle.id, agent.pool, '"go"', CONTENT, first_step(agent.model))
+            )
 
         yield submit

@@ -23,11 +23,16 @@ def intake(machine: Machine, *, requests: int) -> tuple[float, float]:
     migrate.upgrade(url)
     port = _free_port()
     environment = {
-        "AGENTFLEET_DATABASE_URL": url, "AGENTFLEET_REDIS_URL": machine.redis_url, "AGENTFLEET_LOG_LEVEL": "warning",
-        "AGENTFLEET_AGENTS": "benchmarks.workload", "AGENTFLEET_PORT": str(port),
+        "AGENTFLEET_DATABASE_URL": url,
+        "AGENTFLEET_REDIS_URL": machine.redis_url,
+        "AGENTFLEET_LOG_LEVEL": "warning",
+        "AGENTFLEET_AGENTS": "benchmarks.workload",
+        "AGENTFLEET_PORT": str(port),
     }
     with processes([["workers.ingress"]], environment):
-        return asyncio.run(_drive(Settings(database_url=url, redis_url=machine.redis_url), f"http://127.0.0.1:{port}", requests))
+        return asyncio.run(
+            _drive(Settings(database_url=url, redis_url=machine.redis_url), f"http://127.0.0.1:{port}", requests)
+        )
 
 
 async def _drive(settings: Settings, base: str, requests: int) -> tuple[float, float]:

@@ -53,7 +53,7 @@ def processes(commands: list[list[str]], environment: Mapping[str, str]) -> Iter
         for number, command in enumerate(commands):
             with Path(logs, f"{number}.log").open("wb") as log:
                 started.append(
-                    subprocess.Popen([sys.executable, "-m", *command], env=env, cwd=ROOT, stdout=log, stderr=log)  # noqa: S603  # our own modules
+                    subprocess.Popen([sys.executable, "-m", *command], env=env, cwd=ROOT, stdout=log, stderr=log)
                 )
         try:
             yield [psutil.Process(process.pid) for process in started]

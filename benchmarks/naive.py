@@ -13,8 +13,10 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from benchmarks.workload import STEPS_PER_RUN, WORDS
 
-app = Celery("naive", broker=os.environ.get("NAIVE_REDIS_URL", "redis://"))  # noqa: TID251  # not our program's settings
-app.conf.update(task_ignore_result=True, task_acks_late=True, task_reject_on_worker_lost=True, worker_prefetch_multiplier=1)
+app = Celery("naive", broker=os.environ.get("NAIVE_REDIS_URL", "redis://"))  # not our program's settings
+app.conf.update(
+    task_ignore_result=True, task_acks_late=True, task_reject_on_worker_lost=True, worker_prefetch_multiplier=1
+)
 
 
 class Base(DeclarativeBase):
@@ -43,7 +45,7 @@ _engines: dict[int, object] = {}
 def session() -> Session:
     """A session on an engine of this process: a connection must not cross a fork."""
     if os.getpid() not in _engines:
-        url = os.environ["NAIVE_DATABASE_URL"].replace("postgresql://", "postgresql+psycopg://")  # noqa: TID251  # as above
+        url = os.environ["NAIVE_DATABASE_URL"].replace("postgresql://", "postgresql+psycopg://")  # as above
         _engines[os.getpid()] = create_engine(url)
     return Session(_engines[os.getpid()])  # pyright: ignore[reportArgumentType]  # an engine
 
@@ -55,7 +57,7 @@ def step(run_id: int, seq: int) -> None:
         run = db.get(Run, run_id, with_for_update=True)
         if run is None or run.cursor != seq:
             return
-        db.add(Step(run_id=run_id, seq=seq, result=WORDS, finished_at=datetime.now(UTC)))  # noqa: TID251  # a baseline needs no clock of ours
+        db.add(Step(run_id=run_id, seq=seq, result=WORDS, finished_at=datetime.now(UTC)))
         run.cursor = seq + 1
         if run.cursor == STEPS_PER_RUN:
             run.state = "succeeded"

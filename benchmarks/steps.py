@@ -1,4 +1,4 @@
-"""``python -m benchmarks.steps [--json] [--quick]``: durable steps against the hand-written way, in one interleaved run.
+"""``python -m benchmarks.steps [--json] [--quick]``: durable steps against the hand-written way.
 
 Both sides run on the same embedded servers with full durability, two worker processes each, in turns (A B A B ...), so
 that a machine that changes its speed changes it for both. Medians are printed, with the range; read the ratios.
@@ -35,9 +35,12 @@ def main() -> None:
                 gaps += ours.step_to_step(running, runs=20)
             with baseline.baseline(box) as started:
                 theirs.append(baseline.throughput(started, runs=naive_runs, in_flight=min(IN_FLIGHT, naive_runs)))
-            say(f"round {number}/{rounds}: agentfleet {mine[-1].steps_per_s:.0f} steps/s at {mine[-1].cpu_ms_per_step:.2f} CPU ms, "
+            say(
+                f"round {number}/{rounds}: agentfleet {mine[-1].steps_per_s:.0f} steps/s"
+                f" at {mine[-1].cpu_ms_per_step:.2f} CPU ms, "
                 f"hand-written Celery {theirs[-1].steps_per_s:.0f} at {theirs[-1].cpu_ms_per_step:.2f} "
-                f"(others used {noise[-1]:.1f} cores)")
+                f"(others used {noise[-1]:.1f} cores)"
+            )
         say("intake over HTTP ...")
         submits, submit_p99 = intake.intake(box, requests=1_600 if options.quick else 6_400)
         say("2,000 sleepers in one process ...")
@@ -52,8 +55,12 @@ def main() -> None:
         "submit_p99_ms": round(submit_p99, 1),
         "baseline_steps_per_s": round(statistics.median(t.steps_per_s for t in theirs), 1),
         "baseline_cpu_ms_per_step": round(statistics.median(t.cpu_ms_per_step for t in theirs), 3),
-        "ratio_steps": round(statistics.median(a.steps_per_s / b.steps_per_s for a, b in zip(mine, theirs, strict=True)), 2),
-        "ratio_cpu": round(statistics.median(b.cpu_ms_per_step / a.cpu_ms_per_step for a, b in zip(mine, theirs, strict=True)), 2),
+        "ratio_steps": round(
+            statistics.median(a.steps_per_s / b.steps_per_s for a, b in zip(mine, theirs, strict=True)), 2
+        ),
+        "ratio_cpu": round(
+            statistics.median(b.cpu_ms_per_step / a.cpu_ms_per_step for a, b in zip(mine, theirs, strict=True)), 2
+        ),
         "in_flight_one_process": asleep,
         "rss_mb_one_process": round(memory, 1),
         "rounds": rounds,

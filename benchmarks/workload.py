@@ -19,7 +19,7 @@ from agentfleet.engine.ports import Reasoned, ReasonRequest
 STEPS_PER_RUN = 10
 WORDS = "word " * 400
 """2,000 characters."""
-SLEEP = float(os.environ.get("AGENTFLEET_BENCH_SLEEP", "0"))  # noqa: TID251  # a benchmark's own knob, not a setting
+SLEEP = float(os.environ.get("AGENTFLEET_BENCH_SLEEP", "0"))  # a benchmark's own knob, not a setting
 """Seconds that each tool call waits, for the benchmark of sleepers."""
 
 
@@ -32,7 +32,9 @@ async def work(n: int) -> str:
 
 
 bench = Agent(name="bench", model="claude-haiku-5-5", instructions="Work.", tools=[work], budget=Budget(max_steps=20))
-sleeper = Agent(name="sleeper", model="claude-haiku-5-5", instructions="Sleep.", tools=[work], budget=Budget(max_steps=20))
+sleeper = Agent(
+    name="sleeper", model="claude-haiku-5-5", instructions="Sleep.", tools=[work], budget=Budget(max_steps=20)
+)
 
 
 class NoopModel:
@@ -43,13 +45,18 @@ class NoopModel:
         calls = {0: 1, 1: 1, 2: 1, 3: 2}.get(turns, 0) if request.bundle.agent == "bench" else {0: 1}.get(turns, 0)
         text = {"type": "text", "text": WORDS}
         uses = [
-            {"type": "tool_use", "id": f"toolu_{request.step_id}_{i}", "name": "work", "input": {"n": i}} for i in range(calls)
+            {"type": "tool_use", "id": f"toolu_{request.step_id}_{i}", "name": "work", "input": {"n": i}}
+            for i in range(calls)
         ]
         turn = Turn(
-            "tool_use" if uses else "end_turn", json.dumps([text, *uses]), WORDS,
+            "tool_use" if uses else "end_turn",
+            json.dumps([text, *uses]),
+            WORDS,
             tuple(ToolUse(str(use["id"]), "work", json.dumps(use["input"])) for use in uses),
         )
-        return Reasoned(turn, Usage(input_tokens=500, output_tokens=500), '{"input_tokens":500,"output_tokens":500}', None)
+        return Reasoned(
+            turn, Usage(input_tokens=500, output_tokens=500), '{"input_tokens":500,"output_tokens":500}', None
+        )
 
     async def close(self) -> None: ...
 

@@ -1,4 +1,4 @@
-"""Alembic's entry: migrates the database of ``AGENTFLEET_DATABASE_URL``, or the connection that the caller passes in."""
+"""Alembic's entry: migrates the database of ``AGENTFLEET_DATABASE_URL``, or the connection that is passed in."""
 
 from alembic import context
 from sqlalchemy import Connection, create_engine, pool

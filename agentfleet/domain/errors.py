@@ -85,8 +85,13 @@ class ProviderError(StepError):
         **detail: Any,
     ) -> None:
         super().__init__(
-            message, status=status, error_type=error_type, error_code=error_code, request_id=request_id,
-            retry_after=retry_after, **detail,
+            message,
+            status=status,
+            error_type=error_type,
+            error_code=error_code,
+            request_id=request_id,
+            retry_after=retry_after,
+            **detail,
         )
         self.status, self.error_type, self.error_code = status, error_type, error_code
         self.request_id, self.retry_after = request_id, retry_after

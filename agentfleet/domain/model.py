@@ -11,6 +11,8 @@ from agentfleet.domain.states import RunEvent, RunState, StepEvent, StepState, r
 
 
 class StepKind(StrEnum):
+    """What a step does."""
+
     REASON = "reason"
     """One call of the model."""
     TOOL = "tool"

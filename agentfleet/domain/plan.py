@@ -8,6 +8,7 @@ so that a replay needs nothing but the row.
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from agentfleet.domain.budget import Budget, Progress, ceiling_reached
 from agentfleet.domain.model import Message, NextStep, StepKind
@@ -16,6 +17,18 @@ MAX_GROWTH = 2
 """A turn cut off by ``max_tokens`` is asked for again with twice, then four times the room."""
 MAX_REASKS = 1
 """An answer of the wrong shape is explained to the model once; twice wrong is a failed run."""
+
+
+GIVE_UPS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "refusal": ("refusal", "the model refused to go on"),
+        "model_context_window_exceeded": (
+            "context_window",
+            "the conversation no longer fits into the model's context window",
+        ),
+    }
+)
+"""Stop reasons that end the run: the error's class in the API, and a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +92,16 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Continue:
+    """The run goes on with ``steps``."""
+
     steps: tuple[NextStep, ...]
     messages: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
+    """The run has its ``output``, a JSON text."""
+
     output: str
     messages: tuple[Message, ...] = ()
 
@@ -106,7 +123,9 @@ def first_step(model: str) -> NextStep:
     return NextStep(StepKind.REASON, model, turn=1, input=LoopState().dumps())
 
 
-def after_reason(turn_no: int, turn: Turn, state: LoopState, progress: Progress, rules: Rules) -> Plan:
+def after_reason(  # noqa: PLR0911  # one return per stop reason: it reads as a table
+    turn_no: int, turn: Turn, state: LoopState, progress: Progress, rules: Rules
+) -> Plan:
     """What follows a finished reason step. ``progress`` includes it."""
     said = Message(turn_no, 0, "assistant", turn.content)
     match turn.stop_reason:
@@ -127,14 +146,15 @@ def after_reason(turn_no: int, turn: Turn, state: LoopState, progress: Progress,
             if state.growth >= MAX_GROWTH:
                 return GiveUp("max_tokens", "the answer did not fit into max_tokens, enlarged twice", (said,))
             # The cut turn is not kept: a tool call in it would be half a call.
-            again = NextStep(StepKind.REASON, rules.model, turn_no, input=replace(state, growth=state.growth + 1).dumps())
+            again = NextStep(
+                StepKind.REASON, rules.model, turn_no, input=replace(state, growth=state.growth + 1).dumps()
+            )
             return _unless_over_budget(Continue((again,)), progress, rules)
-        case "refusal":
-            return GiveUp("refusal", "the model refused to go on", (said,))
-        case "model_context_window_exceeded":
-            return GiveUp("context_window", "the conversation no longer fits into the model's context window", (said,))
-        case unknown:
-            return GiveUp("unknown_stop_reason", f"the model stopped for a reason that is not known here: {unknown!r}", (said,))
+        case reason:
+            kind, why = GIVE_UPS.get(
+                reason, ("unknown_stop_reason", f"the model stopped for an unknown reason: {reason!r}")
+            )
+            return GiveUp(kind, why, (said,))
 
 
 def after_tool(turn_no: int, part: int, result: str, model: str) -> Continue:
@@ -149,7 +169,10 @@ def after_tool(turn_no: int, part: int, result: str, model: str) -> Continue:
 def _call_tools(turn_no: int, turn: Turn, said: Message, progress: Progress, rules: Rules) -> Plan:
     calls = tuple(
         NextStep(
-            StepKind.TOOL, use.name, turn_no + 1, part,
+            StepKind.TOOL,
+            use.name,
+            turn_no + 1,
+            part,
             input=f'{{"call_id":{json.dumps(use.call_id)},"arguments":{use.arguments}}}',
             effect=rules.effects.get(use.name),
         )
@@ -158,9 +181,7 @@ def _call_tools(turn_no: int, turn: Turn, said: Message, progress: Progress, rul
     return _unless_over_budget(Continue(calls, (said,)), progress, rules, reserve=1)
 
 
-def _reason_again(
-    state: LoopState, messages: tuple[Message, ...], progress: Progress, rules: Rules
-) -> Plan:
+def _reason_again(state: LoopState, messages: tuple[Message, ...], progress: Progress, rules: Rules) -> Plan:
     turn = messages[-1].turn + 1
     step = NextStep(StepKind.REASON, rules.model, turn, input=state.dumps())
     return _unless_over_budget(Continue((step,), messages), progress, rules)

@@ -66,7 +66,7 @@ class FailRun:
 RetryDecision = RetryAfter | SnoozeFor | HandBack | Bury | FailRun
 
 
-def decide(
+def decide(  # noqa: PLR0911  # one return per verdict: it reads as a table
     verdict: Verdict,
     policy: RetryPolicy,
     *,
@@ -86,7 +86,9 @@ def decide(
             patience = policy.delay(snoozes + 1, jitter)
             return SnoozeFor(patience if retry_after is None else max(retry_after, 0.0) + jitter, "provider")
         case Verdict.OVERLOADED:
-            return SnoozeFor(max(retry_after or 0.0, min(policy.delay(snoozes + 1, jitter), OVERLOADED_CAP_SECONDS)), "provider")
+            return SnoozeFor(
+                max(retry_after or 0.0, min(policy.delay(snoozes + 1, jitter), OVERLOADED_CAP_SECONDS)), "provider"
+            )
         case Verdict.PARK:
             return SnoozeFor(PARKED_PROBE_SECONDS * (1.0 + jitter), "provider")
         case Verdict.BACKOFF | Verdict.UNCLASSIFIED:

@@ -60,13 +60,22 @@ class Attempted(Protocol):
 
 
 def succeeded(
-    claimed: Claimed, plan: Plan, *, usage: Usage | None = None, usage_raw: str | None = None, request_id: str | None = None
+    claimed: Claimed,
+    plan: Plan,
+    *,
+    usage: Usage | None = None,
+    usage_raw: str | None = None,
+    request_id: str | None = None,
 ) -> Settlement:
     """The attempt did its work; ``plan`` says what follows."""
     spent = usage or Usage()
     more: dict[str, Any] = {}
     if claimed.kind is StepKind.REASON:
-        more = {"input_tokens": spent.input_tokens, "output_tokens": spent.output_tokens, "cost_usd": str(spent.cost_usd)}
+        more = {
+            "input_tokens": spent.input_tokens,
+            "output_tokens": spent.output_tokens,
+            "cost_usd": str(spent.cost_usd),
+        }
     events = [_step_event(EventType.STEP_SUCCEEDED, claimed, more)]
     run: RunEnd | None = None
     match plan:
@@ -82,9 +91,19 @@ def succeeded(
         case _:
             assert_never(plan)
     return Settlement(
-        claimed.step_id, claimed.run_id, claimed.fence, StepEvent.SUCCEED, step_after(StepState.RUNNING, StepEvent.SUCCEED),
-        usage=spent, usage_raw=usage_raw, request_id=request_id, tool_calls=int(claimed.kind is StepKind.TOOL),
-        messages=plan.messages, steps=plan.steps if isinstance(plan, Continue) else (), events=tuple(events), run=run,
+        claimed.step_id,
+        claimed.run_id,
+        claimed.fence,
+        StepEvent.SUCCEED,
+        step_after(StepState.RUNNING, StepEvent.SUCCEED),
+        usage=spent,
+        usage_raw=usage_raw,
+        request_id=request_id,
+        tool_calls=int(claimed.kind is StepKind.TOOL),
+        messages=plan.messages,
+        steps=plan.steps if isinstance(plan, Continue) else (),
+        events=tuple(events),
+        run=run,
     )
 
 
@@ -95,8 +114,13 @@ def failed(
     verdict = classify(error)
     crashed = verdict is Verdict.CRASHED
     decision = decide(
-        verdict, policy, attempt=attempted.attempt, snoozes=attempted.snoozes, crashes=attempted.crashes + crashed,
-        jitter=jitter, retry_after=_seconds(getattr(error, "retry_after", None)),
+        verdict,
+        policy,
+        attempt=attempted.attempt,
+        snoozes=attempted.snoozes,
+        crashes=attempted.crashes + crashed,
+        jitter=jitter,
+        retry_after=_seconds(getattr(error, "retry_after", None)),
     )
     final = decision.verdict if isinstance(decision, Bury) else verdict
     described = describe(error, final)
@@ -119,11 +143,22 @@ def failed(
     if run is not None:
         events.append(Event(EventType.RUN_FAILED if run.event is RunEvent.FAIL else EventType.RUN_NEEDS_REVIEW, text))
     return Settlement(
-        attempted.step_id, attempted.run_id, attempted.fence, event, step_after(StepState.RUNNING, event),
-        spent=isinstance(decision, RetryAfter | Bury | FailRun) and not crashed, crashed=crashed,
-        snoozed=isinstance(decision, SnoozeFor), expired_only=rescue, delay=delay, blocked_on=blocked_on,
-        verdict=final.value, error=text, request_id=error.request_id if isinstance(error, ProviderError) else None,
-        events=tuple(events), run=run,
+        attempted.step_id,
+        attempted.run_id,
+        attempted.fence,
+        event,
+        step_after(StepState.RUNNING, event),
+        spent=isinstance(decision, RetryAfter | Bury | FailRun) and not crashed,
+        crashed=crashed,
+        snoozed=isinstance(decision, SnoozeFor),
+        expired_only=rescue,
+        delay=delay,
+        blocked_on=blocked_on,
+        verdict=final.value,
+        error=text,
+        request_id=error.request_id if isinstance(error, ProviderError) else None,
+        events=tuple(events),
+        run=run,
     )
 
 
@@ -150,8 +185,12 @@ def _seconds(value: object) -> float | None:
 
 def _step_event(event_type: EventType, attempted: Attempted, more: Mapping[str, Any]) -> Event:
     data = {
-        "step_id": attempted.step_id, "seq": attempted.seq, "kind": attempted.kind.value, "name": attempted.name,
-        "attempt": attempted.attempt, **{key: value for key, value in more.items() if value is not None},
+        "step_id": attempted.step_id,
+        "seq": attempted.seq,
+        "kind": attempted.kind.value,
+        "name": attempted.name,
+        "attempt": attempted.attempt,
+        **{key: value for key, value in more.items() if value is not None},
     }
     return Event(event_type, json.dumps(data))
 

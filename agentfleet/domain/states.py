@@ -24,6 +24,8 @@ from agentfleet.domain.errors import IllegalTransition
 
 
 class StepState(StrEnum):
+    """Where a step is."""
+
     READY = "ready"
     """Waits in Postgres to be admitted and dispatched."""
     DISPATCHED = "dispatched"
@@ -41,6 +43,8 @@ class StepState(StrEnum):
 
 
 class StepEvent(StrEnum):
+    """What may happen to a step."""
+
     DISPATCH = "dispatch"
     RECALL = "recall"
     """A worker that stops returns a message that it has not claimed."""
@@ -61,6 +65,8 @@ class StepEvent(StrEnum):
 
 
 class RunState(StrEnum):
+    """Where a run is; public and closed."""
+
     QUEUED = "queued"
     """Accepted; no step has started."""
     RUNNING = "running"
@@ -79,6 +85,8 @@ class RunState(StrEnum):
 
 
 class RunEvent(StrEnum):
+    """What may happen to a run."""
+
     START = "start"
     BLOCK = "block"
     UNBLOCK = "unblock"
@@ -94,52 +102,57 @@ class RunEvent(StrEnum):
 
 _S, _E = StepState, StepEvent
 
-STEP_TRANSITIONS: Mapping[tuple[StepState, StepEvent], StepState] = MappingProxyType({
-    (_S.READY, _E.DISPATCH): _S.DISPATCHED,
-    (_S.DISPATCHED, _E.RECALL): _S.READY,
-    (_S.DISPATCHED, _E.REPUBLISH): _S.DISPATCHED,
-    (_S.DISPATCHED, _E.CLAIM): _S.RUNNING,
-    (_S.RUNNING, _E.RENEW): _S.RUNNING,
-    (_S.RUNNING, _E.SUCCEED): _S.SUCCEEDED,
-    (_S.RUNNING, _E.RETRY): _S.WAITING,
-    (_S.RUNNING, _E.SNOOZE): _S.WAITING,
-    (_S.RUNNING, _E.HAND_BACK): _S.READY,
-    (_S.RUNNING, _E.BURY): _S.DEAD,
-    (_S.WAITING, _E.PROMOTE): _S.READY,
-    (_S.DEAD, _E.REPLAY): _S.READY,
-    (_S.READY, _E.CANCEL): _S.CANCELLED,
-    (_S.DISPATCHED, _E.CANCEL): _S.CANCELLED,
-    (_S.RUNNING, _E.CANCEL): _S.CANCELLED,
-    (_S.WAITING, _E.CANCEL): _S.CANCELLED,
-    (_S.DEAD, _E.CANCEL): _S.CANCELLED,
-})
+STEP_TRANSITIONS: Mapping[tuple[StepState, StepEvent], StepState] = MappingProxyType(
+    {
+        (_S.READY, _E.DISPATCH): _S.DISPATCHED,
+        (_S.DISPATCHED, _E.RECALL): _S.READY,
+        (_S.DISPATCHED, _E.REPUBLISH): _S.DISPATCHED,
+        (_S.DISPATCHED, _E.CLAIM): _S.RUNNING,
+        (_S.RUNNING, _E.RENEW): _S.RUNNING,
+        (_S.RUNNING, _E.SUCCEED): _S.SUCCEEDED,
+        (_S.RUNNING, _E.RETRY): _S.WAITING,
+        (_S.RUNNING, _E.SNOOZE): _S.WAITING,
+        (_S.RUNNING, _E.HAND_BACK): _S.READY,
+        (_S.RUNNING, _E.BURY): _S.DEAD,
+        (_S.WAITING, _E.PROMOTE): _S.READY,
+        (_S.DEAD, _E.REPLAY): _S.READY,
+        (_S.READY, _E.CANCEL): _S.CANCELLED,
+        (_S.DISPATCHED, _E.CANCEL): _S.CANCELLED,
+        (_S.RUNNING, _E.CANCEL): _S.CANCELLED,
+        (_S.WAITING, _E.CANCEL): _S.CANCELLED,
+        (_S.DEAD, _E.CANCEL): _S.CANCELLED,
+    }
+)
 
 _R, _V = RunState, RunEvent
 
-RUN_TRANSITIONS: Mapping[tuple[RunState, RunEvent], RunState] = MappingProxyType({
-    (_R.QUEUED, _V.START): _R.RUNNING,
-    (_R.RUNNING, _V.START): _R.RUNNING,
-    (_R.RUNNING, _V.BLOCK): _R.WAITING,
-    (_R.WAITING, _V.BLOCK): _R.WAITING,
-    (_R.WAITING, _V.UNBLOCK): _R.RUNNING,
-    (_R.QUEUED, _V.PAUSE): _R.PAUSED,
-    (_R.RUNNING, _V.PAUSE): _R.PAUSED,
-    (_R.WAITING, _V.PAUSE): _R.PAUSED,
-    (_R.PAUSED, _V.RESUME): _R.RUNNING,
-    (_R.QUEUED, _V.REVIEW): _R.NEEDS_REVIEW,
-    (_R.RUNNING, _V.REVIEW): _R.NEEDS_REVIEW,
-    (_R.WAITING, _V.REVIEW): _R.NEEDS_REVIEW,
-    (_R.PAUSED, _V.REVIEW): _R.NEEDS_REVIEW,
-    (_R.NEEDS_REVIEW, _V.REVIEW): _R.NEEDS_REVIEW,
-    (_R.NEEDS_REVIEW, _V.REPLAY): _R.RUNNING,
-    (_R.NEEDS_REVIEW, _V.FAIL): _R.FAILED,
-    **{(state, _V.SUCCEED): _R.SUCCEEDED for state in (_R.QUEUED, _R.RUNNING, _R.WAITING, _R.PAUSED)},
-    **{(state, _V.FAIL): _R.FAILED for state in (_R.QUEUED, _R.RUNNING, _R.WAITING, _R.PAUSED)},
-    **{(state, _V.CANCEL): _R.CANCELLED
-       for state in (_R.QUEUED, _R.RUNNING, _R.WAITING, _R.PAUSED, _R.NEEDS_REVIEW)},
-    **{(state, _V.EXPIRE): _R.EXPIRED
-       for state in (_R.QUEUED, _R.RUNNING, _R.WAITING, _R.PAUSED, _R.NEEDS_REVIEW)},
-})
+RUN_TRANSITIONS: Mapping[tuple[RunState, RunEvent], RunState] = MappingProxyType(
+    {
+        (_R.QUEUED, _V.START): _R.RUNNING,
+        (_R.RUNNING, _V.START): _R.RUNNING,
+        (_R.RUNNING, _V.BLOCK): _R.WAITING,
+        (_R.WAITING, _V.BLOCK): _R.WAITING,
+        (_R.WAITING, _V.UNBLOCK): _R.RUNNING,
+        (_R.QUEUED, _V.PAUSE): _R.PAUSED,
+        (_R.RUNNING, _V.PAUSE): _R.PAUSED,
+        (_R.WAITING, _V.PAUSE): _R.PAUSED,
+        (_R.PAUSED, _V.RESUME): _R.RUNNING,
+        (_R.QUEUED, _V.REVIEW): _R.NEEDS_REVIEW,
+        (_R.RUNNING, _V.REVIEW): _R.NEEDS_REVIEW,
+        (_R.WAITING, _V.REVIEW): _R.NEEDS_REVIEW,
+        (_R.PAUSED, _V.REVIEW): _R.NEEDS_REVIEW,
+        (_R.NEEDS_REVIEW, _V.REVIEW): _R.NEEDS_REVIEW,
+        (_R.NEEDS_REVIEW, _V.REPLAY): _R.RUNNING,
+        (_R.NEEDS_REVIEW, _V.FAIL): _R.FAILED,
+        **{(state, _V.SUCCEED): _R.SUCCEEDED for state in (_R.QUEUED, _R.RUNNING, _R.WAITING, _R.PAUSED)},
+        **{(state, _V.FAIL): _R.FAILED for state in (_R.QUEUED, _R.RUNNING, _R.WAITING, _R.PAUSED)},
+        **{
+            (state, _V.CANCEL): _R.CANCELLED
+            for state in (_R.QUEUED, _R.RUNNING, _R.WAITING, _R.PAUSED, _R.NEEDS_REVIEW)
+        },
+        **{(state, _V.EXPIRE): _R.EXPIRED for state in (_R.QUEUED, _R.RUNNING, _R.WAITING, _R.PAUSED, _R.NEEDS_REVIEW)},
+    }
+)
 
 STEP_INITIAL = frozenset({StepState.READY, StepState.DISPATCHED})
 """A step is born ready, or already dispatched when the same transaction admitted it (the fast path)."""

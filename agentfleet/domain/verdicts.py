@@ -8,6 +8,8 @@ from agentfleet.domain import errors as e
 
 
 class Verdict(StrEnum):
+    """What kind of failure it is."""
+
     RETRY_AT = "retry_at"
     """The provider's bucket is empty and says until when. Costs no attempt."""
     BACKOFF = "backoff"
@@ -32,20 +34,22 @@ class Verdict(StrEnum):
     """Nobody has thought about this error yet: treated as backoff and counted."""
 
 
-VERDICTS: Mapping[type[e.StepError], Verdict] = MappingProxyType({
-    e.ProviderRateLimited: Verdict.RETRY_AT,
-    e.ProviderOverloaded: Verdict.OVERLOADED,
-    e.ProviderUnavailable: Verdict.BACKOFF,
-    e.ProviderParked: Verdict.PARK,
-    e.ProviderRejected: Verdict.PERMANENT,
-    e.ToolRetry: Verdict.BACKOFF,
-    e.StepTimeout: Verdict.BACKOFF,
-    e.Unserviceable: Verdict.PERMANENT,
-    e.EffectUnknown: Verdict.UNKNOWN_EFFECT,
-    e.BudgetExceeded: Verdict.BUDGET,
-    e.LeaseExpired: Verdict.CRASHED,
-    e.WorkerStopping: Verdict.INTERRUPTED,
-})
+VERDICTS: Mapping[type[e.StepError], Verdict] = MappingProxyType(
+    {
+        e.ProviderRateLimited: Verdict.RETRY_AT,
+        e.ProviderOverloaded: Verdict.OVERLOADED,
+        e.ProviderUnavailable: Verdict.BACKOFF,
+        e.ProviderParked: Verdict.PARK,
+        e.ProviderRejected: Verdict.PERMANENT,
+        e.ToolRetry: Verdict.BACKOFF,
+        e.StepTimeout: Verdict.BACKOFF,
+        e.Unserviceable: Verdict.PERMANENT,
+        e.EffectUnknown: Verdict.UNKNOWN_EFFECT,
+        e.BudgetExceeded: Verdict.BUDGET,
+        e.LeaseExpired: Verdict.CRASHED,
+        e.WorkerStopping: Verdict.INTERRUPTED,
+    }
+)
 
 
 def classify(error: BaseException) -> Verdict:

@@ -5,7 +5,7 @@ Two roles of one login: the ingress is ``agentfleet_app``, which row-level secur
 everything behind it is ``agentfleet_fleet``.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -28,23 +28,29 @@ LOST_CONNECTION = (psycopg.OperationalError, psycopg.InterfaceError)
 """Errors after which the outcome of the statement is unknown: it may have been committed. Re-read by key."""
 
 UNWRITABLE = (psycopg.DataError, psycopg.IntegrityError, UnicodeEncodeError)
-"""Errors that one row's data causes: NUL or half a surrogate pair in a text, a number out of range. Its neighbours can be written."""
+"""Errors that one row's data causes: NUL or half a surrogate pair in a text, a number too large. Others can be written."""
 
 UNAVAILABLE = (
-    *LOST_CONNECTION, exc.OperationalError, exc.InterfaceError, exc.TimeoutError, psycopg.errors.ReadOnlySqlTransaction,
+    *LOST_CONNECTION,
+    exc.OperationalError,
+    exc.InterfaceError,
+    exc.TimeoutError,
+    psycopg.errors.ReadOnlySqlTransaction,
 )
 """The database cannot serve this now, on either path: unreachable, no free connection, cut off, or failing over."""
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseConfig:
-    """How to connect. ``role`` is SET ROLE'd when given; ``statement_timeout`` is in seconds."""
+    """How to connect. ``role`` is SET ROLE'd when given. ``statement_timeout``, and ``patience`` with a pool that has no
+    free connection, are in seconds."""
 
     url: str
     role: str | None
     application_name: str
     pool_size: int = 4
     statement_timeout: float = 15.0
+    patience: float = 10.0
 
     def options(self) -> str:
         settings = {
@@ -75,16 +81,31 @@ class Database:
         self._pool = AsyncConnectionPool(
             config.url,
             kwargs={
-                "autocommit": True, "prepare_threshold": 0, "options": config.options(),
-                "application_name": config.application_name, "connect_timeout": 10,
+                "autocommit": True,
+                "prepare_threshold": 0,
+                "options": config.options(),
+                "application_name": config.application_name,
+                "connect_timeout": 10,
                 "cursor_factory": psycopg.AsyncRawCursor,
             },
-            min_size=config.pool_size, max_size=config.pool_size, open=False, timeout=30.0, check=None,
+            min_size=config.pool_size,
+            max_size=config.pool_size,
+            open=False,
+            timeout=config.patience,
+            check=None,
             reconnect_timeout=float("inf"),  # the database may be away for an hour; the process outlives that
         )
         self.engine: AsyncEngine = create_async_engine(
-            sqlalchemy_url(config.url), pool_size=config.pool_size, max_overflow=0, pool_pre_ping=True,
-            connect_args={"options": config.options(), "application_name": config.application_name, "connect_timeout": 10},
+            sqlalchemy_url(config.url),
+            pool_size=config.pool_size,
+            max_overflow=0,
+            pool_timeout=config.patience,
+            pool_pre_ping=True,
+            connect_args={
+                "options": config.options(),
+                "application_name": config.application_name,
+                "connect_timeout": 10,
+            },
         )
 
     async def open(self) -> None:
@@ -109,7 +130,7 @@ class Database:
             return await cursor.fetchall()
 
     @asynccontextmanager
-    async def reading(self, tenant_id: str | None = None) -> AsyncIterator[AsyncConnection]:
+    async def reading(self, tenant_id: str | None = None) -> AsyncGenerator[AsyncConnection]:
         """A SQLAlchemy transaction, bound to ``tenant_id`` for row-level security when one is given."""
         async with self.engine.begin() as connection:
             if tenant_id is not None:

@@ -41,7 +41,9 @@ async def get(db: Database, tenant_id: str, dead_letter_id: str) -> Row[Any] | N
 
 async def open_run(db: Database, tenant_id: str, dead_letter_id: str) -> str | None:
     """The run of an open dead letter, or ``None``."""
-    query = select(dead_letters.c.run_id).where(dead_letters.c.id == UUID(dead_letter_id), dead_letters.c.state == "open")
+    query = select(dead_letters.c.run_id).where(
+        dead_letters.c.id == UUID(dead_letter_id), dead_letters.c.state == "open"
+    )
     async with db.reading(tenant_id) as connection:
         run_id = await connection.scalar(query)
     return None if run_id is None else str(run_id)

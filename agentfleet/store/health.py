@@ -25,5 +25,6 @@ async def revision(db: Database) -> str | None:
 
 def serves(found: str | None) -> bool:
     """Whether this code can work on a database at ``found``. A revision that it does not know is newer: a deploy
-    migrates first, and the old processes go on until they are replaced."""
+    migrates first, and the old processes go on until they are replaced.
+    """
     return found is not None and (found == revisions()[0] or found not in revisions())

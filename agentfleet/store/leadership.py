@@ -23,13 +23,17 @@ class Leadership:
         try:
             if self._connection is None or self._connection.closed:
                 self._connection = await psycopg.AsyncConnection.connect(
-                    self._config.url, autocommit=True, application_name=f"{self._config.application_name}-leader", connect_timeout=10
+                    self._config.url,
+                    autocommit=True,
+                    application_name=f"{self._config.application_name}-leader",
+                    connect_timeout=10,
                 )
                 cursor = await self._connection.execute("SELECT pg_try_advisory_lock(%s)", (self._key,))
             else:
                 cursor = await self._connection.execute(  # re-entrant: a lock that is held is counted, so look first
                     "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
-                    " AND granted) OR pg_try_advisory_lock(%s)", (self._key,),
+                    " AND granted) OR pg_try_advisory_lock(%s)",
+                    (self._key,),
                 )
             row = await cursor.fetchone()
         except psycopg.Error:

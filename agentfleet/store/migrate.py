@@ -19,6 +19,7 @@ def migrations_directory() -> Path:
 
 
 def alembic_config(connection: Connection | None = None) -> Config:
+    """Alembic's configuration, without an ini file; ``connection`` is the one to migrate."""
     config = Config()
     config.set_main_option("script_location", str(migrations_directory()).replace("%", "%%"))
     config.set_main_option("path_separator", "os")

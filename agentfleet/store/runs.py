@@ -12,7 +12,8 @@ from agentfleet.store.database import Database
 from agentfleet.store.ids import new_id
 
 ENDABLE: Mapping[RunState, list[str]] = {
-    run_after(RunState.RUNNING, event): run_sources(event) for event in (RunEvent.CANCEL, RunEvent.EXPIRE, RunEvent.FAIL)
+    run_after(RunState.RUNNING, event): run_sources(event)
+    for event in (RunEvent.CANCEL, RunEvent.EXPIRE, RunEvent.FAIL)
 }
 CANCELLABLE = step_sources(StepEvent.CANCEL)
 REPLAYABLE = step_sources(StepEvent.REPLAY)
@@ -79,13 +80,23 @@ class Ended:
 async def submit(db: Database, tenant_id: str, runs: Sequence[NewRun], *, window: int) -> dict[str, Accepted]:
     """Accept runs of one tenant in one transaction, by run id. Absent: its request key was taken before."""
     params: dict[str, Any] = {
-        "tenant_id": tenant_id, "window": window,
-        "run_id": [r.run_id for r in runs], "agent": [r.agent for r in runs], "bundle_id": [r.bundle_id for r in runs],
-        "pool": [r.pool for r in runs], "priority": [r.priority for r in runs], "input": [r.input for r in runs],
-        "content": [r.content for r in runs], "metadata": [r.metadata for r in runs],
-        "traceparent": [r.traceparent for r in runs], "deadline": [r.deadline for r in runs], "key": [r.key for r in runs],
-        "fingerprint": [r.fingerprint for r in runs], "step_id": [r.step_id for r in runs],
-        "step_name": [r.first.name for r in runs], "step_input": [r.first.input for r in runs],
+        "tenant_id": tenant_id,
+        "window": window,
+        "run_id": [r.run_id for r in runs],
+        "agent": [r.agent for r in runs],
+        "bundle_id": [r.bundle_id for r in runs],
+        "pool": [r.pool for r in runs],
+        "priority": [r.priority for r in runs],
+        "input": [r.input for r in runs],
+        "content": [r.content for r in runs],
+        "metadata": [r.metadata for r in runs],
+        "traceparent": [r.traceparent for r in runs],
+        "deadline": [r.deadline for r in runs],
+        "key": [r.key for r in runs],
+        "fingerprint": [r.fingerprint for r in runs],
+        "step_id": [r.step_id for r in runs],
+        "step_name": [r.first.name for r in runs],
+        "step_input": [r.first.input for r in runs],
     }
     rows = await db.fetch_as(tenant_id, statements.SUBMIT_RUNS, params)
     return {row[0]: Accepted(*row) for row in rows}
@@ -98,17 +109,31 @@ async def taken_keys(db: Database, tenant_id: str, keys: Sequence[str]) -> dict[
 
 
 async def end(
-    db: Database, run_ids: Sequence[str], state: RunState, *, data: str = "{}", error: str | None = None, tenant_id: str | None = None
+    db: Database,
+    run_ids: Sequence[str],
+    state: RunState,
+    *,
+    data: str = "{}",
+    error: str | None = None,
+    tenant_id: str | None = None,
 ) -> list[Ended]:
     """End runs from outside as ``cancelled``, ``expired`` or ``failed``.
 
     With ``tenant_id`` only that tenant's runs can be reached. A run that had already ended is absent.
     """
     params = {
-        "run_id": list(run_ids), "endable": ENDABLE[state], "cancellable": CANCELLABLE, "state": state.value,
-        "data": data, "error": error,
+        "run_id": list(run_ids),
+        "endable": ENDABLE[state],
+        "cancellable": CANCELLABLE,
+        "state": state.value,
+        "data": data,
+        "error": error,
     }
-    rows = await (db.fetch(statements.END_RUNS, params) if tenant_id is None else db.fetch_as(tenant_id, statements.END_RUNS, params))
+    rows = await (
+        db.fetch(statements.END_RUNS, params)
+        if tenant_id is None
+        else db.fetch_as(tenant_id, statements.END_RUNS, params)
+    )
     ended: dict[str, Ended] = {}
     for run_id, agent, step_id in rows:
         ended.setdefault(run_id, Ended(run_id, agent)).running_steps.extend([step_id] if step_id else [])
@@ -123,7 +148,9 @@ async def overdue(db: Database, *, limit: int) -> list[str]:
 async def replay(db: Database, tenant_id: str, dead_letter_ids: Sequence[str]) -> list[tuple[str, str, str, str]]:
     """Put dead letters' steps back: ``(dead letter id, step id, run id, pool)`` for each that was open."""
     params = {
-        "dead_letter_id": list(dead_letter_ids), "replayable": REPLAYABLE, "replayable_runs": REPLAYABLE_RUNS,
+        "dead_letter_id": list(dead_letter_ids),
+        "replayable": REPLAYABLE,
+        "replayable_runs": REPLAYABLE_RUNS,
     }
     return [(r[0], r[1], r[2], r[3]) for r in await db.fetch_as(tenant_id, statements.REPLAY_DEAD_LETTERS, params)]
 

@@ -10,8 +10,17 @@ from agentfleet.store import statements
 from agentfleet.store.database import Database
 from agentfleet.store.ids import new_id
 
-ENDS_AN_ATTEMPT = (StepEvent.SUCCEED, StepEvent.RETRY, StepEvent.SNOOZE, StepEvent.HAND_BACK, StepEvent.BURY, StepEvent.CANCEL)
-SETTLEABLE = sorted(set.intersection(*({state.value for state, e in STEP_TRANSITIONS if e is event} for event in ENDS_AN_ATTEMPT)))
+ENDS_AN_ATTEMPT = (
+    StepEvent.SUCCEED,
+    StepEvent.RETRY,
+    StepEvent.SNOOZE,
+    StepEvent.HAND_BACK,
+    StepEvent.BURY,
+    StepEvent.CANCEL,
+)
+SETTLEABLE = [
+    state.value for state in StepState if all((state, event) in STEP_TRANSITIONS for event in ENDS_AN_ATTEMPT)
+]
 CANCELLABLE = step_sources(StepEvent.CANCEL)
 OPEN_RUNS = sorted(state.value for state in RUN_OPEN)
 
@@ -30,12 +39,19 @@ class Written:
 async def settle(db: Database, settlements: Sequence[tuple[Settlement, str]], *, window: int) -> Written:
     """Write ``(settlement, worker)`` pairs in one transaction. Zero rows for one: it was not ours any more."""
     params: dict[str, Any] = {
-        "settleable": SETTLEABLE, "cancellable": CANCELLABLE, "open_runs": OPEN_RUNS, "window": window,
-        **_settlement_columns(settlements), **_message_columns(settlements), **_step_columns(settlements),
+        "settleable": SETTLEABLE,
+        "cancellable": CANCELLABLE,
+        "open_runs": OPEN_RUNS,
+        "window": window,
+        **_settlement_columns(settlements),
+        **_message_columns(settlements),
+        **_step_columns(settlements),
         **_event_columns(settlements),
     }
     written = Written()
-    for what, step_id, run_id, pool, agent, seq, kind, name, traceparent in await db.fetch(statements.SETTLE_STEPS, params):
+    for what, step_id, run_id, pool, agent, seq, kind, name, traceparent in await db.fetch(
+        statements.SETTLE_STEPS, params
+    ):
         match what:
             case "settled":
                 written.settled.add(step_id)

@@ -103,7 +103,11 @@ async def bury_message(db: Database, dead_letter_id: str, raw: bytes, problem: s
     """Keep a message that belongs to no step."""
     await db.fetch(
         statements.BURY_MESSAGE,
-        {"id": dead_letter_id, "raw": raw, "error": orjson.dumps({"class": "unreadable_message", "message": problem}).decode()},
+        {
+            "id": dead_letter_id,
+            "raw": raw,
+            "error": orjson.dumps({"class": "unreadable_message", "message": problem}).decode(),
+        },
     )
 
 
@@ -113,13 +117,66 @@ def _doorbell(row: tuple[Any, ...]) -> Doorbell:
 
 
 def _claimed(row: tuple[Any, ...]) -> Claimed:
-    (step_id, run_id, tenant_id, agent, bundle_id, pool, seq, kind, name, turn, part, step_input, effect, fence, attempt,
-     crashes, snoozes, queue_wait, run_age, deadline_at, traceparent, metadata, steps_total, tool_calls, input_tokens,
-     output_tokens, cache_read, cache_write, cost_usd, turns, parts, roles, contents) = row
+    (
+        step_id,
+        run_id,
+        tenant_id,
+        agent,
+        bundle_id,
+        pool,
+        seq,
+        kind,
+        name,
+        turn,
+        part,
+        step_input,
+        effect,
+        fence,
+        attempt,
+        crashes,
+        snoozes,
+        queue_wait,
+        run_age,
+        deadline_at,
+        traceparent,
+        metadata,
+        steps_total,
+        tool_calls,
+        input_tokens,
+        output_tokens,
+        cache_read,
+        cache_write,
+        cost_usd,
+        turns,
+        parts,
+        roles,
+        contents,
+    ) = row
     usage = Usage(input_tokens, output_tokens, cache_read, cache_write, Decimal(cost_usd))
     said = zip(turns, parts, roles, contents, strict=True) if turns else ()
     return Claimed(
-        step_id, run_id, tenant_id, agent, bundle_id, pool, seq, StepKind(kind), name, turn, part, step_input, effect, fence,
-        attempt, crashes, snoozes, queue_wait, run_age, deadline_at, traceparent, orjson.loads(metadata),
-        Progress(steps_total, tool_calls, usage), tuple(Message(*m) for m in said),
+        step_id,
+        run_id,
+        tenant_id,
+        agent,
+        bundle_id,
+        pool,
+        seq,
+        StepKind(kind),
+        name,
+        turn,
+        part,
+        step_input,
+        effect,
+        fence,
+        attempt,
+        crashes,
+        snoozes,
+        queue_wait,
+        run_age,
+        deadline_at,
+        traceparent,
+        orjson.loads(metadata),
+        Progress(steps_total, tool_calls, usage),
+        tuple(Message(*m) for m in said),
     )

@@ -6,17 +6,37 @@ binds a turn's signatures to its exact content.
 """
 
 from sqlalchemy import (
-    BigInteger, CheckConstraint, Column, DateTime, ForeignKey, Index, Integer, LargeBinary, MetaData, Numeric,
-    PrimaryKeyConstraint, SmallInteger, Table, Text, UniqueConstraint, Uuid, text,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
 )
 
 from agentfleet.domain.model import StepKind
 from agentfleet.domain.states import BLOCKED_ON, RUN_FINAL, RunState, StepState
 
-metadata = MetaData(naming_convention={
-    "ck": "%(table_name)s_%(constraint_name)s", "ix": "%(column_0_label)s", "uq": "%(table_name)s_%(column_0_name)s_key",
-    "pk": "%(table_name)s_pkey", "fk": "%(table_name)s_%(column_0_name)s_fkey",
-})
+metadata = MetaData(
+    naming_convention={
+        "ck": "%(table_name)s_%(constraint_name)s",
+        "ix": "%(column_0_label)s",
+        "uq": "%(table_name)s_%(column_0_name)s_key",
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+    }
+)
 
 EFFECTS = ("read", "idempotent", "unsafe")
 DEAD_LETTER_STATES = ("open", "replayed", "discarded")
@@ -32,13 +52,15 @@ def _run_id(*, primary: bool = False) -> "Column[object]":
 
 
 tenants = Table(
-    "tenants", metadata,
+    "tenants",
+    metadata,
     Column("id", Text, primary_key=True),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=NOW),
 )
 
 api_keys = Table(
-    "api_keys", metadata,
+    "api_keys",
+    metadata,
     Column("id", Uuid, primary_key=True),
     Column("tenant_id", Text, ForeignKey("tenants.id"), nullable=False),
     Column("name", Text, nullable=False),
@@ -48,7 +70,8 @@ api_keys = Table(
 )
 
 bundles = Table(
-    "bundles", metadata,
+    "bundles",
+    metadata,
     Column("id", Text, primary_key=True),
     Column("agent", Text, nullable=False),
     Column("spec", Text, nullable=False),
@@ -56,7 +79,8 @@ bundles = Table(
 )
 
 runs = Table(
-    "runs", metadata,
+    "runs",
+    metadata,
     Column("id", Uuid, primary_key=True),
     Column("tenant_id", Text, nullable=False),
     Column("agent", Text, nullable=False),
@@ -70,10 +94,10 @@ runs = Table(
     Column("error", Text),
     Column("metadata", Text, nullable=False, server_default=text("'{}'")),
     Column("traceparent", Text),
-    Column("version", Integer, nullable=False, server_default=text("1")),       # raised by every write: the ETag
-    Column("event_seq", Integer, nullable=False, server_default=text("0")),     # last event written
-    Column("steps_total", Integer, nullable=False, server_default=text("0")),   # steps ever created: the next seq
-    Column("open_steps", Integer, nullable=False, server_default=text("0")),    # not succeeded and not cancelled
+    Column("version", Integer, nullable=False, server_default=text("1")),  # raised by every write: the ETag
+    Column("event_seq", Integer, nullable=False, server_default=text("0")),  # last event written
+    Column("steps_total", Integer, nullable=False, server_default=text("0")),  # steps ever created: the next seq
+    Column("open_steps", Integer, nullable=False, server_default=text("0")),  # not succeeded and not cancelled
     Column("waiting_steps", Integer, nullable=False, server_default=text("0")),
     Column("tool_calls", Integer, nullable=False, server_default=text("0")),
     Column("input_tokens", BigInteger, nullable=False, server_default=text("0")),
@@ -89,7 +113,8 @@ runs = Table(
     CheckConstraint(f"(state = '{RunState.WAITING.value}') = (blocked_on IS NOT NULL)", name="waiting_says_why"),
     CheckConstraint(_one_of("blocked_on", BLOCKED_ON), name="blocked_on_known"),
     CheckConstraint(
-        f"({_one_of('state', sorted(s.value for s in RUN_FINAL))}) = (finished_at IS NOT NULL)", name="final_is_finished"
+        f"({_one_of('state', sorted(s.value for s in RUN_FINAL))}) = (finished_at IS NOT NULL)",
+        name="final_is_finished",
     ),
     CheckConstraint("open_steps >= 0 AND waiting_steps BETWEEN 0 AND open_steps", name="counters_sane"),
     CheckConstraint(f"(state = '{RunState.SUCCEEDED.value}') = (output IS NOT NULL)", name="succeeded_has_output"),
@@ -98,7 +123,8 @@ runs = Table(
 )
 
 steps = Table(
-    "steps", metadata,
+    "steps",
+    metadata,
     Column("id", Uuid, primary_key=True),
     _run_id(),
     Column("tenant_id", Text, nullable=False),
@@ -112,8 +138,8 @@ steps = Table(
     Column("input", Text, nullable=False),
     Column("effect", Text),
     Column("state", Text, nullable=False),
-    Column("fence", Integer, nullable=False, server_default=text("0")),     # raised by every claim
-    Column("attempt", Integer, nullable=False, server_default=text("0")),   # attempts spent, the running one included
+    Column("fence", Integer, nullable=False, server_default=text("0")),  # raised by every claim
+    Column("attempt", Integer, nullable=False, server_default=text("0")),  # attempts spent, the running one included
     Column("crashes", Integer, nullable=False, server_default=text("0")),
     Column("snoozes", Integer, nullable=False, server_default=text("0")),
     Column("priority", SmallInteger, nullable=False, server_default=text("0")),
@@ -125,25 +151,35 @@ steps = Table(
     Column("lease_until", DateTime(timezone=True)),
     Column("worker", Text),
     Column("finished_at", DateTime(timezone=True)),
-    Column("error", Text),                                                  # of the last failed attempt
+    Column("error", Text),  # of the last failed attempt
     UniqueConstraint("run_id", "seq"),
     CheckConstraint(_one_of("state", [s.value for s in StepState]), name="state_known"),
     CheckConstraint(_one_of("kind", [k.value for k in StepKind]), name="kind_known"),
     CheckConstraint(_one_of("effect", EFFECTS), name="effect_known"),
     CheckConstraint(f"(state = '{StepState.RUNNING.value}') = (lease_until IS NOT NULL)", name="running_has_lease"),
     CheckConstraint(f"(state = '{StepState.WAITING.value}') = (not_before IS NOT NULL)", name="waiting_is_due"),
-    Index("steps_ready", "pool", "tenant_id", text("priority DESC"), "ready_at", postgresql_where=text(f"state = '{StepState.READY.value}'")),
-    Index("steps_dispatched", "pool", "dispatched_at", postgresql_where=text(f"state = '{StepState.DISPATCHED.value}'")),
+    Index(
+        "steps_ready",
+        "pool",
+        "tenant_id",
+        text("priority DESC"),
+        "ready_at",
+        postgresql_where=text(f"state = '{StepState.READY.value}'"),
+    ),
+    Index(
+        "steps_dispatched", "pool", "dispatched_at", postgresql_where=text(f"state = '{StepState.DISPATCHED.value}'")
+    ),
     Index("steps_lease", "lease_until", postgresql_where=text(f"state = '{StepState.RUNNING.value}'")),
     Index("steps_due", "not_before", postgresql_where=text(f"state = '{StepState.WAITING.value}'")),
 )
 
 attempts = Table(
-    "attempts", metadata,
+    "attempts",
+    metadata,
     Column("step_id", Uuid, ForeignKey("steps.id", ondelete="CASCADE"), nullable=False),
     Column("fence", Integer, nullable=False),
     Column("attempt", Integer, nullable=False),
-    Column("outcome", Text, nullable=False),        # the event that ended it
+    Column("outcome", Text, nullable=False),  # the event that ended it
     Column("verdict", Text),
     Column("error", Text),
     Column("worker", Text),
@@ -151,25 +187,27 @@ attempts = Table(
     Column("claimed_at", DateTime(timezone=True), nullable=False),
     Column("finished_at", DateTime(timezone=True), nullable=False),
     Column("request_id", Text),
-    Column("usage", Text),                          # as the provider reported it
+    Column("usage", Text),  # as the provider reported it
     Column("cost_usd", Numeric(16, 8), nullable=False, server_default=text("0")),
     PrimaryKeyConstraint("step_id", "fence"),
 )
 
 messages = Table(
-    "messages", metadata,
+    "messages",
+    metadata,
     _run_id(),
     Column("turn", Integer, nullable=False),
     Column("part", Integer, nullable=False),
     Column("role", Text, nullable=False),
     Column("content", Text, nullable=False),
-    Column("step_id", Uuid),                        # who wrote it; none for the run's input
+    Column("step_id", Uuid),  # who wrote it; none for the run's input
     PrimaryKeyConstraint("run_id", "turn", "part"),
     CheckConstraint(_one_of("role", ("user", "assistant")), name="role_known"),
 )
 
 run_events = Table(
-    "run_events", metadata,
+    "run_events",
+    metadata,
     _run_id(),
     Column("seq", Integer, nullable=False),
     Column("type", Text, nullable=False),
@@ -179,25 +217,29 @@ run_events = Table(
 )
 
 request_keys = Table(
-    "request_keys", metadata,
+    "request_keys",
+    metadata,
     Column("tenant_id", Text, nullable=False),
     Column("key", Text, nullable=False),
     Column("fingerprint", LargeBinary, nullable=False),
-    Column("run_id", Uuid, ForeignKey("runs.id", ondelete="CASCADE", deferrable=True, initially="DEFERRED"), nullable=False),
+    Column(
+        "run_id", Uuid, ForeignKey("runs.id", ondelete="CASCADE", deferrable=True, initially="DEFERRED"), nullable=False
+    ),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=NOW),
     PrimaryKeyConstraint("tenant_id", "key"),
 )
 
 dead_letters = Table(
-    "dead_letters", metadata,
+    "dead_letters",
+    metadata,
     Column("id", Uuid, primary_key=True),
-    Column("tenant_id", Text),                      # none for a message that belongs to no step
+    Column("tenant_id", Text),  # none for a message that belongs to no step
     Column("run_id", Uuid, ForeignKey("runs.id", ondelete="CASCADE")),
     Column("step_id", Uuid, ForeignKey("steps.id", ondelete="CASCADE")),
     Column("state", Text, nullable=False, server_default=text("'open'")),
     Column("verdict", Text, nullable=False),
     Column("error", Text, nullable=False),
-    Column("raw", LargeBinary),                     # an unreadable message, as it came
+    Column("raw", LargeBinary),  # an unreadable message, as it came
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=NOW),
     Column("resolved_at", DateTime(timezone=True)),
     CheckConstraint(_one_of("state", DEAD_LETTER_STATES), name="state_known"),
@@ -207,10 +249,11 @@ dead_letters = Table(
 )
 
 audit = Table(
-    "audit", metadata,
+    "audit",
+    metadata,
     Column("id", Uuid, primary_key=True),
     Column("tenant_id", Text, nullable=False),
-    Column("actor", Text, nullable=False),          # the API key's id
+    Column("actor", Text, nullable=False),  # the API key's id
     Column("action", Text, nullable=False),
     Column("object", Text, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=NOW),

@@ -1,13 +1,14 @@
-"""Logging: one JSON object a line, the same for our code, uvicorn, Celery and every library. Nothing secret in it.
+"""Logging: one JSON object a line, the same for our code and every library's. Nothing secret in it.
 
-A worker binds ``run_id``, ``step_id``, ``tenant_id``, ``attempt`` and ``trace_id`` when it claims, so every line that is
-written under a step says whose it is.
+A worker binds ``run_id``, ``step_id``, ``tenant_id``, ``attempt`` and ``trace_id`` when it claims, so every line that
+is written under a step says whose it is.
 """
 
 import logging
 import re
 import sys
-from typing import Any
+from types import TracebackType
+from typing import Any, cast
 
 import orjson
 import structlog
@@ -21,19 +22,21 @@ HIDDEN = "***"
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Hide secrets by field name and by shape, at any depth."""
-    return {key: HIDDEN if SECRET_KEY.search(key) and isinstance(value, str) else _hide(value) for key, value in event.items()}
+    return {key: _field(key, value) for key, value in event.items()}
+
+
+def _field(key: str, value: Any) -> Any:
+    return HIDDEN if isinstance(value, str) and SECRET_KEY.search(key) else _hide(value)
 
 
 def _hide(value: Any) -> Any:
-    match value:
-        case str():
-            return SECRET_VALUE.sub(HIDDEN, value)
-        case dict():
-            return {k: HIDDEN if SECRET_KEY.search(str(k)) and isinstance(v, str) else _hide(v) for k, v in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # any JSON
-        case list() | tuple():
-            return [_hide(item) for item in value]  # pyright: ignore[reportUnknownVariableType]  # any JSON
-        case _:
-            return value
+    if isinstance(value, str):
+        return SECRET_VALUE.sub(HIDDEN, value)
+    if isinstance(value, dict):
+        return {key: _field(str(key), item) for key, item in cast("dict[object, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_hide(item) for item in cast("list[Any]", value)]
+    return value
 
 
 def _dumps(event: EventDict, **_: Any) -> str:
@@ -44,6 +47,7 @@ def configure(level: str = "info", fmt: str = "json", *, process: str) -> None:
     """Send everything, the standard library's records included, to stderr in one format. Call once per process."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        lambda _logger, _method, event: {"process": process, **event},  # not a context variable: threads have their own
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
@@ -58,9 +62,12 @@ def configure(level: str = "info", fmt: str = "json", *, process: str) -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
-    ))
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -69,4 +76,11 @@ def configure(level: str = "info", fmt: str = "json", *, process: str) -> None:
         logging.getLogger(name).propagate = True
     for chatty in ("uvicorn.access", "kombu", "amqp", "httpcore", "httpx", "anthropic", "asyncio", "alembic"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
-    structlog.contextvars.bind_contextvars(process=process)
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _log_crash
+
+
+def _log_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What nobody caught ends the process: with a line like any other."""
+    if not issubclass(kind, KeyboardInterrupt):
+        structlog.get_logger("agentfleet.process").critical("crashed", exc_info=(kind, error, trace))

@@ -3,13 +3,28 @@
 from prometheus_client import Counter, Gauge, Histogram
 
 STEP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
-WAIT_BUCKETS = (0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 1800)  # a backlog waits minutes, a step does not run so long
+WAIT_BUCKETS = (
+    0.005,
+    0.01,
+    0.05,
+    0.1,
+    0.5,
+    1,
+    5,
+    15,
+    60,
+    300,
+    900,
+    1800,
+)  # a backlog waits minutes, a step does not run so long
 
 RUNS = Counter("agentfleet_runs_total", "Runs that ended.", ["agent", "outcome"])
 RUNS_ACCEPTED = Counter("agentfleet_runs_accepted_total", "Runs answered with 202.", ["agent"])
 STEPS = Counter("agentfleet_steps_total", "Attempts that were settled.", ["pool", "kind", "outcome"])
 STEP_RETRIES = Counter("agentfleet_step_retries_total", "Attempts that will be tried again, by verdict.", ["reason"])
-UNCLASSIFIED = Counter("agentfleet_unclassified_errors_total", "Errors that have no row in the verdict table.", ["error"])
+UNCLASSIFIED = Counter(
+    "agentfleet_unclassified_errors_total", "Errors that have no row in the verdict table.", ["error"]
+)
 LLM_REQUESTS = Counter("agentfleet_llm_requests_total", "Model calls.", ["provider", "model", "code"])
 LLM_TOKENS = Counter("agentfleet_llm_tokens_total", "Tokens as billed.", ["provider", "model", "type"])
 LLM_COST = Counter("agentfleet_llm_cost_usd_total", "What model calls cost, by the price table.", ["provider", "model"])
@@ -20,15 +35,26 @@ REPUBLISHED = Counter("agentfleet_reconciler_republished_total", "Messages sent 
 PROMOTED = Counter("agentfleet_reconciler_promoted_total", "Waiting steps that became due.")
 RESCUED = Counter("agentfleet_reconciler_rescued_total", "Steps taken back from workers whose lease had ended.")
 DEAD_LETTERS = Counter("agentfleet_dlq_total", "Steps given up on.", ["reason"])
-PUBLISH_FAILURES = Counter("agentfleet_publish_failures_total", "Messages that could not be sent; Postgres sends them again.")
+PUBLISH_FAILURES = Counter(
+    "agentfleet_publish_failures_total", "Messages that could not be sent; Postgres sends them again."
+)
 BUDGET_BLOCKS = Counter("agentfleet_budget_blocks_total", "Runs that ended at a ceiling.")
 DISPATCHED = Counter("agentfleet_dispatched_total", "Steps sent to the broker.", ["path"])
 
-STEP_DURATION = Histogram("agentfleet_step_duration_seconds", "From claimed to settled.", ["kind"], buckets=STEP_BUCKETS)
+STEP_DURATION = Histogram(
+    "agentfleet_step_duration_seconds", "From claimed to settled.", ["kind"], buckets=STEP_BUCKETS
+)
 QUEUE_WAIT = Histogram("agentfleet_queue_wait_seconds", "From ready to claimed.", ["pool"], buckets=WAIT_BUCKETS)
 LLM_TTFT = Histogram("agentfleet_llm_ttft_seconds", "From request to first token.", ["model"], buckets=STEP_BUCKETS)
-RUN_RECOVERY = Histogram("agentfleet_run_recovery_seconds", "From the end of a dead worker's lease to its rescue.", buckets=WAIT_BUCKETS)
-HTTP_DURATION = Histogram("agentfleet_http_request_duration_seconds", "Requests answered.", ["route", "method", "status"], buckets=STEP_BUCKETS)
+RUN_RECOVERY = Histogram(
+    "agentfleet_run_recovery_seconds", "From the end of a dead worker's lease to its rescue.", buckets=WAIT_BUCKETS
+)
+HTTP_DURATION = Histogram(
+    "agentfleet_http_request_duration_seconds",
+    "Requests answered.",
+    ["route", "method", "status"],
+    buckets=STEP_BUCKETS,
+)
 
 STEPS_OPEN = Gauge("agentfleet_open_steps", "Open steps.", ["pool", "state"])
 OLDEST_READY = Gauge("agentfleet_oldest_ready_seconds", "Age of the oldest step that waits to be dispatched.", ["pool"])

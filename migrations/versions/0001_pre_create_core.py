@@ -294,8 +294,14 @@ def upgrade() -> None:
         op.execute(POLICY.format(table=table, owns=OWNS, checks=OWNS))
     for table in THROUGH_RUN:
         # Written in the same statement as their run, which a policy cannot see yet: reading is what is bound here.
-        op.execute(POLICY.format(table=table, owns=f"EXISTS (SELECT FROM runs r WHERE r.id = {table}.run_id)", checks="true"))
-    op.execute(POLICY.format(table="attempts", owns="EXISTS (SELECT FROM steps s WHERE s.id = attempts.step_id)", checks="true"))
+        op.execute(
+            POLICY.format(table=table, owns=f"EXISTS (SELECT FROM runs r WHERE r.id = {table}.run_id)", checks="true")
+        )
+    op.execute(
+        POLICY.format(
+            table="attempts", owns="EXISTS (SELECT FROM steps s WHERE s.id = attempts.step_id)", checks="true"
+        )
+    )
 
 
 def downgrade() -> None:
