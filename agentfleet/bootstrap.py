@@ -100,7 +100,7 @@ def redis_client(settings: Settings) -> Redis:
         raise InvalidInput(
             "AGENTFLEET_REDIS_URL", "is not set: give a Redis URL, or use `agentfleet dev`, which embeds one"
         )
-    pool = BlockingConnectionPool.from_url(
+    pool = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType]  # its keywords have no types
         settings.redis_url,
         max_connections=64,
         timeout=10,

@@ -28,7 +28,7 @@ LOST_CONNECTION = (psycopg.OperationalError, psycopg.InterfaceError)
 """Errors after which the outcome of the statement is unknown: it may have been committed. Re-read by key."""
 
 UNWRITABLE = (psycopg.DataError, psycopg.IntegrityError, UnicodeEncodeError)
-"""Errors that one row's data causes: NUL or half a surrogate pair in a text, a number too large. Others can be written."""
+"""Errors that one row's data causes: NUL or half a surrogate pair in a text, a number too large."""
 
 UNAVAILABLE = (
     *LOST_CONNECTION,
@@ -126,6 +126,21 @@ class Database:
         """The same for a statement that returns rows, bound to what belongs to ``tenant_id``: in one round trip."""
         async with self._pool.connection() as connection, connection.pipeline(), connection.transaction():
             await connection.execute("SELECT set_config('agentfleet.tenant_id', $1, true)", (tenant_id,))
+            cursor = await connection.execute(statement.sql, statement.values(params))
+            return await cursor.fetchall()
+
+    async def fetch_locked(
+        self, lock: Statement, statement: Statement, params: Mapping[str, Any], *, tenant_id: str | None = None
+    ) -> list[tuple[Any, ...]]:
+        """Run ``lock``, then ``statement``, in one transaction and one round trip.
+
+        A statement sees what was committed before it began, however long it then waits for a lock. Who has to see what
+        the last holder wrote, such as the steps that a settle created, locks first.
+        """
+        async with self._pool.connection() as connection, connection.pipeline(), connection.transaction():
+            if tenant_id is not None:
+                await connection.execute("SELECT set_config('agentfleet.tenant_id', $1, true)", (tenant_id,))
+            await connection.execute(lock.sql, lock.values(params))
             cursor = await connection.execute(statement.sql, statement.values(params))
             return await cursor.fetchall()
 
