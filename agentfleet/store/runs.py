@@ -129,11 +129,7 @@ async def end(
         "data": data,
         "error": error,
     }
-    rows = await (
-        db.fetch(statements.END_RUNS, params)
-        if tenant_id is None
-        else db.fetch_as(tenant_id, statements.END_RUNS, params)
-    )
+    rows = await db.fetch_locked(statements.LOCK_RUNS, statements.END_RUNS, params, tenant_id=tenant_id)
     ended: dict[str, Ended] = {}
     for run_id, agent, step_id in rows:
         ended.setdefault(run_id, Ended(run_id, agent)).running_steps.extend([step_id] if step_id else [])
@@ -152,7 +148,8 @@ async def replay(db: Database, tenant_id: str, dead_letter_ids: Sequence[str]) -
         "replayable": REPLAYABLE,
         "replayable_runs": REPLAYABLE_RUNS,
     }
-    return [(r[0], r[1], r[2], r[3]) for r in await db.fetch_as(tenant_id, statements.REPLAY_DEAD_LETTERS, params)]
+    rows = await db.fetch_locked(statements.LOCK_REVIEWS, statements.REPLAY_DEAD_LETTERS, params, tenant_id=tenant_id)
+    return [(row[0], row[1], row[2], row[3]) for row in rows]
 
 
 async def watch(db: Database, run_ids: Sequence[str]) -> dict[str, Seen]:

@@ -1,9 +1,10 @@
 -- Cancel, expire, or fail runs from outside: the run, its open steps and its open dead letters in one transaction.
--- Called by engine.cancel. A running step loses its lease here, so its worker's settle matches nothing.
+-- Called by engine.cancel, after lock_runs, so that no step escapes which a settle has just created. A running step
+-- loses its lease here, so its worker's settle matches nothing.
 -- Zero rows for a run: it had already ended. One row per running step (step_id NULL when there is none).
 WITH locked AS MATERIALIZED (
     SELECT r.id, r.agent, r.event_seq FROM runs r
-    WHERE r.id = ANY(%(run_id)s::uuid[]) AND r.state = ANY(%(endable)s) ORDER BY r.id FOR NO KEY UPDATE
+    WHERE r.id = ANY(%(run_id)s::uuid[]) AND r.state = ANY(%(endable)s)
 ), open_step AS MATERIALIZED (
     SELECT s.id, s.run_id, s.state FROM steps s
     WHERE s.run_id = ANY(ARRAY(SELECT id FROM locked)) AND s.state = ANY(%(cancellable)s) ORDER BY s.id FOR UPDATE

@@ -1,9 +1,9 @@
 -- Replay: a dead step becomes ready with fresh attempts; its run goes on where it stopped. Called by engine.replay.
--- Zero rows for a dead letter: it is not open, or its run has ended. Runs before steps, as everywhere.
+-- After lock_reviews, so that it knows of every dead letter. Zero rows for one: it is not open, or its run has ended.
 WITH locked AS MATERIALIZED (
     SELECT r.id, r.event_seq FROM runs r
     WHERE r.id = ANY(ARRAY(SELECT run_id FROM dead_letters WHERE id = ANY(%(dead_letter_id)s::uuid[])))
-      AND r.state = ANY(%(replayable_runs)s) ORDER BY r.id FOR NO KEY UPDATE
+      AND r.state = ANY(%(replayable_runs)s)
 ), letter AS (
     UPDATE dead_letters d SET state = 'replayed', resolved_at = agentfleet_now()
     FROM locked l WHERE d.id = ANY(%(dead_letter_id)s::uuid[]) AND d.run_id = l.id AND d.state = 'open'
