@@ -4,7 +4,6 @@ Prints one JSON line, ``{"url": ...}``, when it accepts requests. SIGTERM drains
 home with what they have, other requests are finished, and the process ends with 0.
 """
 
-import json
 import signal
 import socket
 import sys
@@ -18,6 +17,7 @@ from fastapi import FastAPI
 from agentfleet.api.app import create_app
 from agentfleet.settings import Settings
 from agentfleet.telemetry import logs
+from workers.announce import announce
 
 log = structlog.get_logger("agentfleet.ingress")
 
@@ -38,8 +38,7 @@ class Server(uvicorn.Server):
             host, port = self.servers[0].sockets[0].getsockname()[:2]
             url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
             log.info("ready", url=url)
-            sys.stdout.write(json.dumps({"url": url}) + "\n")
-            sys.stdout.flush()
+            announce(url=url)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         log.info("draining")

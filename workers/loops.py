@@ -9,6 +9,7 @@ import structlog
 
 from agentfleet.store.leadership import Leadership
 from agentfleet.telemetry import metrics
+from workers.announce import announce
 
 log = structlog.get_logger("agentfleet.loops")
 
@@ -41,6 +42,7 @@ async def lead(name: str, leadership: Leadership, duties: list[Duty], *, check_e
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     gauge, running = metrics.LEADER.labels(name), list[asyncio.Task[None]]()
     log.info("started", duty=name)
+    announce(ready=name)
     while not stop.is_set():
         leads = await leadership.held()
         if leads and not running:

@@ -1,18 +1,21 @@
 """A step worker: a Celery worker whose step task runs on one event loop. ``python -m workers.steps``.
 
 SIGTERM drains: claims nothing, finishes what ends within AGENTFLEET_DRAIN seconds, hands back the rest. SIGQUIT hands
-everything back at once.
+everything back at once. Prints one JSON line, ``{"ready": ...}``, when it takes steps.
 """
 
+import logging
 import os
 import socket
 import sys
 
+from celery.signals import worker_ready
 from prometheus_client import start_http_server
 
 from agentfleet import bootstrap
-from agentfleet.broker.bootstep import install
+from agentfleet.broker.bootstep import install, run
 from agentfleet.telemetry import logs
+from workers.announce import announce
 from workers.app import app, settings
 
 
@@ -20,11 +23,15 @@ def main() -> None:
     logs.configure(settings.log_level, settings.log_format, process="steps")
     if settings.metrics_port:
         start_http_server(settings.metrics_port)
+    worker_ready.connect(lambda sender, **_: announce(ready=sender.hostname), weak=False)
     install(app, lambda: bootstrap.worker(settings), drain=settings.drain)
-    app.worker_main([
-        "worker", "--loglevel", settings.log_level, "--without-gossip", "--without-mingle",
+    code = run(app, [
+        "--loglevel", settings.log_level, "--without-gossip", "--without-mingle",
         "--hostname", f"steps-{settings.pool}-{os.getpid()}@{socket.gethostname()}", *sys.argv[1:],
     ])
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code)  # a tool's thread cannot be stopped, and would keep the drained process for as long as it likes
 
 
 if __name__ == "__main__":

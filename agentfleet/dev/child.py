@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 
 from agentfleet.dev.account import Account
@@ -41,10 +41,13 @@ def spawn(
     account: Account | None = None,
     stdin: bytes = b"",
     death_signal: signal.Signals = signal.SIGTERM,
+    environment: Mapping[str, str] = ENVIRONMENT,
+    append: bool = False,
 ) -> Server:
-    """Start `command` in `directory`, out of reach of the terminal's Ctrl-C, with its output in `log` (begun anew).
+    """Start `command` in `directory`, out of reach of the terminal's Ctrl-C, with its output in `log`.
 
-    `stdin` must fit into a pipe (64 KiB). Call this from a thread that lives as long as the server shall.
+    The log is begun anew unless `append`. `stdin` must fit into a pipe (64 KiB). Call this from a thread that lives as
+    long as the server shall.
     """
     parent = os.getpid()
 
@@ -54,11 +57,11 @@ def spawn(
         if os.getppid() != parent:  # the parent died before the call: no signal will come
             os._exit(1)
 
-    with log.open("wb") as output:
+    with log.open("ab" if append else "wb") as output:
         server = subprocess.Popen(
             command,
             cwd=directory,
-            env=ENVIRONMENT,
+            env=environment,
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -120,8 +123,8 @@ def on_free_port(launch: Callable[[int], str]) -> str:
     """
     for _ in range(PORT_ATTEMPTS - 1):
         with contextlib.suppress(ServerFailed):
-            return launch(_free_port())
-    return launch(_free_port())
+            return launch(free_port())
+    return launch(free_port())
 
 
 @contextlib.contextmanager
@@ -137,6 +140,7 @@ def _failure(server: Server, log: Path) -> ServerFailed:
     return ServerFailed(f"{server.args!r} failed:\n{log.read_text(errors='replace')[-LAST_WORDS:]}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])

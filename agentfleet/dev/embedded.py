@@ -12,9 +12,10 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from agentfleet.dev.errors import EmbeddedBusy, EmbeddedError, EmbeddedUnavailable, ServerFailed
@@ -50,13 +51,23 @@ class EmbeddedServer(Protocol):
         """End it cleanly; does nothing when it does not run."""
         ...
 
+    @property
+    def pid(self) -> int | None:
+        """Its process while it runs."""
+        ...
+
+    def revive(self) -> None:
+        """Start it again on the same URL after it died."""
+        ...
+
 
 class Urls(NamedTuple):
-    """Where the servers are, and what a person should know about them (sentences, usually none)."""
+    """Where the servers are, what a person should know about them (sentences, usually none), and those we started."""
 
     database_url: str
     redis_url: str
     notes: tuple[str, ...] = ()
+    started: Mapping[str, EmbeddedServer] = MappingProxyType({})
 
 
 @contextmanager
@@ -76,13 +87,16 @@ def servers(
     """
     with ExitStack() as stack:
         notes: list[str] = []
+        started: dict[str, EmbeddedServer] = {}
         if not (database_url and redis_url):
             data_dir = stack.enter_context(_temporary() if ephemeral else _locked(data_dir))
         if not database_url:
-            database_url = _run(stack, EmbeddedPostgres(data_dir, durable=not ephemeral), data_dir, notes)
+            started["postgres"] = EmbeddedPostgres(data_dir, durable=not ephemeral)
+            database_url = _run(stack, started["postgres"], data_dir, notes)
         if not redis_url:
-            redis_url = _run(stack, EmbeddedRedis(data_dir, durable=not ephemeral), data_dir, notes)
-        yield Urls(database_url, redis_url, tuple(notes))
+            started["redis"] = EmbeddedRedis(data_dir, durable=not ephemeral)
+            redis_url = _run(stack, started["redis"], data_dir, notes)
+        yield Urls(database_url, redis_url, tuple(notes), started)
 
 
 def _run(stack: ExitStack, server: EmbeddedServer, data_dir: Path, notes: list[str]) -> str:

@@ -1,10 +1,15 @@
-"""What can go wrong with the servers that `agentfleet dev`, `make demo` and the tests bring along.
+"""What can go wrong with the stack that `agentfleet dev`, `make demo` and the tests bring along.
 
+StackFailed               a process of the stack did not start; the message says which log to read and quotes its end
 EmbeddedError
 ├── EmbeddedUnavailable   this machine cannot run them; the message names the settings that point at servers elsewhere
 ├── EmbeddedBusy          another stack uses the same directory
 └── ServerFailed          a server did not come up; the message ends with its own last words
 """
+
+
+class StackFailed(Exception):
+    """A process of the stack did not start, or cannot be started here."""
 
 
 class EmbeddedError(Exception):

@@ -40,6 +40,12 @@ class EmbeddedPostgres:
         self._password = home / "postgres.password"
         self._log = home / "postgres.log"
         self._server: child.Server | None = None
+        self._port = 0
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process while it runs."""
+        return self._server.pid if self._server is not None and self._server.poll() is None else None
 
     def start(self) -> str:
         """Start the server on a free port, on the data of last time if there is any, and return its URL.
@@ -60,12 +66,17 @@ class EmbeddedPostgres:
             child.stop(self._server, signal.SIGINT)
             self._server = None
 
+    def revive(self) -> None:
+        """Start the server again on the same port after it died: it replays its log, and nothing committed is lost."""
+        end_leftover(self.directory / "postmaster.pid", self.directory, signal.SIGINT)
+        self._launch(self._programs(), self._port)
+
     def _launch(self, programs: Path, port: int) -> str:
         settings = {**SETTINGS, **({} if self._durable else NOT_DURABLE), "port": str(port)}
         options = [f"--{name}={value}" for name, value in settings.items()]
         server = self._spawn([programs / "postgres", "-D", self.directory, *options])
         child.wait_until(lambda: self._accepts(server.pid), server, self._log)
-        self._server = server
+        self._server, self._port = server, port
         return f"postgresql://{NAME}:{self._password.read_text()}@127.0.0.1:{port}/{NAME}"
 
     def _accepts(self, pid: int) -> bool:

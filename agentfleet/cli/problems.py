@@ -1,0 +1,34 @@
+"""Errors that are nobody's bug, in words: what is wrong and what to do."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+
+def explained(error: Exception) -> str | None:
+    """What to tell about `error`; `None` when it is a bug and deserves its traceback."""
+    from pydantic import ValidationError
+
+    from agentfleet.client.errors import ClientError
+    from agentfleet.dev.errors import EmbeddedError, StackFailed
+    from agentfleet.domain.errors import AgentFleetError
+
+    match error:
+        case ValidationError() if error.title == "Settings":
+            return "\n".join(["The settings are not valid:", *_places(error)])
+        case AgentFleetError() | ClientError() | EmbeddedError() | StackFailed():
+            return str(error)
+        case _:
+            return None
+
+
+def _places(error: "ValidationError") -> list[str]:
+    return [
+        f"  {_variable(problem['loc'])}{problem['msg'].removeprefix('Value error, ')}"
+        for problem in error.errors(include_url=False, include_input=False)
+    ]
+
+
+def _variable(place: tuple[int | str, ...]) -> str:
+    return f"AGENTFLEET_{str(place[0]).upper()}: " if place else ""

@@ -1,0 +1,20 @@
+"""A client for producers: submit runs, follow them, fetch results, replay dead letters. Needs nothing of the fleet."""
+
+from agentfleet.client.client import Client
+from agentfleet.client.errors import ApiProblem, ClientError, Unreachable, WaitTimeout
+from agentfleet.client.models import AgentInfo, Attempt, DeadLetter, Event, Run, Step, Usage
+
+__all__ = [
+    "AgentInfo",
+    "ApiProblem",
+    "Attempt",
+    "Client",
+    "ClientError",
+    "DeadLetter",
+    "Event",
+    "Run",
+    "Step",
+    "Unreachable",
+    "Usage",
+    "WaitTimeout",
+]

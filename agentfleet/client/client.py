@@ -1,0 +1,124 @@
+"""``Client``: the API as methods. Blocking; safe to share between threads."""
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, Self
+
+from agentfleet.client.errors import WaitTimeout
+from agentfleet.client.models import SETTLED, AgentInfo, DeadLetter, Event, Run, Step
+from agentfleet.client.stream import follow
+from agentfleet.client.transport import Transport
+
+LONG_POLL: Final = 30
+"""Seconds that one question may wait at the server."""
+PAGE: Final = 200
+
+
+class Client:
+    """Speaks to the API at ``base_url`` with ``api_key``. Every call may raise ``ApiProblem`` or ``Unreachable``."""
+
+    def __init__(self, base_url: str, api_key: str) -> None:
+        self._transport = Transport(base_url, api_key)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def submit(
+        self,
+        agent: str,
+        input: str | Mapping[str, Any],  # noqa: A002 - the API's word
+        *,
+        key: str | None = None,
+        priority: int = 0,
+        metadata: Mapping[str, str] | None = None,
+        deadline: float | None = None,
+    ) -> Run:
+        """Submit a run; when this returns, it is durable.
+
+        ``key`` makes it one run however often it is submitted, by whichever process; without one, this call's own
+        retries still make one run. ``deadline`` is in seconds from now.
+        """
+        body = {"agent": agent, "input": input, "priority": priority, "metadata": metadata or {}, "deadline": deadline}
+        body = {name: value for name, value in body.items() if value is not None}
+        headers = {"Idempotency-Key": key or str(uuid.uuid4())}
+        return Run.model_validate(self._transport.json("POST", "/v1/runs", body=body, headers=headers))
+
+    def get(self, run_id: str) -> Run:
+        """The run as it is now."""
+        return Run.model_validate(self._transport.json("GET", f"/v1/runs/{run_id}"))
+
+    def wait(self, run_id: str, timeout: float | None = None) -> Run:
+        """The run once it has ended or needs a human; raises ``WaitTimeout`` after ``timeout`` seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = LONG_POLL if deadline is None else min(LONG_POLL, max(0, round(deadline - time.monotonic())))
+            document = self._transport.json(
+                "GET", f"/v1/runs/{run_id}", headers={"Prefer": f"wait={left}"}, patience=left
+            )
+            run = Run.model_validate(document)
+            if run.status in SETTLED:
+                return run
+            if deadline is not None and time.monotonic() >= deadline:
+                raise WaitTimeout(f"run {run_id} is {run.status} after {timeout:g} s")
+
+    def result(self, run_id: str) -> Any:
+        """The output of a run that succeeded; any other answers with an ``ApiProblem`` that says why there is none."""
+        return self._transport.json("GET", f"/v1/runs/{run_id}/result")["output"]
+
+    def cancel(self, run_id: str) -> Run:
+        """End the run at once. Harmless when it was cancelled before."""
+        return Run.model_validate(self._transport.json("POST", f"/v1/runs/{run_id}/cancel"))
+
+    def events(self, run_id: str, *, after: int = 0) -> Iterator[Event]:
+        """Every event of the run, past and future, until it has ended. A broken connection is made again where it
+        broke; only events of type ``delta`` may be lost.
+        """
+        return follow(self._transport, run_id, after)
+
+    def runs(self, *, status: Sequence[str] = (), agent: str | None = None) -> Iterator[Run]:
+        """Runs, the newest first, without their input and output."""
+        params = {"status": list(status), **({"agent": agent} if agent else {})}
+        return (Run.model_validate(document) for document in self._pages("/v1/runs", params))
+
+    def steps(self, run_id: str, *, attempts: bool = False) -> Iterator[Step]:
+        """The run's steps in the order in which they were created."""
+        params = {"attempts": "true" if attempts else "false"}
+        return (Step.model_validate(document) for document in self._pages(f"/v1/runs/{run_id}/steps", params))
+
+    def agents(self) -> list[AgentInfo]:
+        """What runs can be submitted for."""
+        return [AgentInfo.model_validate(document) for document in self._transport.json("GET", "/v1/agents")["data"]]
+
+    def dead_letters(self, *, status: str | None = "open") -> Iterator[DeadLetter]:
+        """Dead letters, the newest first."""
+        params = {"status": status} if status else {}
+        return (DeadLetter.model_validate(document) for document in self._pages("/v1/dead-letters", params))
+
+    def dead_letter(self, dead_letter_id: str) -> DeadLetter:
+        """One dead letter."""
+        return DeadLetter.model_validate(self._transport.json("GET", f"/v1/dead-letters/{dead_letter_id}"))
+
+    def replay(self, dead_letter_id: str) -> DeadLetter:
+        """Put its step back with fresh attempts: the run goes on where it stopped."""
+        return DeadLetter.model_validate(self._transport.json("POST", f"/v1/dead-letters/{dead_letter_id}/replay"))
+
+    def discard(self, dead_letter_id: str) -> DeadLetter:
+        """Give up for good: the run ends as failed."""
+        return DeadLetter.model_validate(self._transport.json("POST", f"/v1/dead-letters/{dead_letter_id}/discard"))
+
+    def _pages(self, path: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        here = {**params, "limit": PAGE}
+        while True:
+            page = self._transport.json("GET", path, params=here)
+            yield from page["data"]
+            if page["next_cursor"] is None:
+                return
+            here["cursor"] = page["next_cursor"]

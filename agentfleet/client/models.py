@@ -1,0 +1,113 @@
+"""The documents of the API as values. Fields that this version does not know are left out; new ones break nobody."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict
+
+ENDED: Final = frozenset({"succeeded", "failed", "cancelled", "expired"})
+SETTLED: Final = ENDED | {"needs_review"}
+"""Nothing more happens by itself."""
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Usage(_Document):
+    """What a run has consumed so far."""
+
+    steps: int = 0
+    tool_calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cost_usd: Decimal = Decimal(0)
+
+
+class Run(_Document):
+    """A run. What the answer to a submit and a list leave out has its default."""
+
+    id: str
+    status: str
+    """Treat a state that you do not know as one that has not ended."""
+    agent: str
+    created_at: datetime
+    blocked_on: str | None = None
+    model: str | None = None
+    metadata: dict[str, str] = {}
+    error: dict[str, Any] | None = None
+    usage: Usage = Usage()
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    input: Any = None
+    output: Any = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over, well or not."""
+        return self.status in ENDED
+
+
+class Attempt(_Document):
+    """One ended try at a step."""
+
+    attempt: int
+    fence: int
+    outcome: str
+    verdict: str | None = None
+    error: dict[str, Any] | None = None
+    worker: str | None = None
+    claimed_at: datetime
+    finished_at: datetime
+
+
+class Step(_Document):
+    """One call of the model or of a tool."""
+
+    id: str
+    seq: int
+    kind: str
+    name: str
+    status: str
+    attempt: int
+    worker: str | None = None
+    error: dict[str, Any] | None = None
+    created_at: datetime
+    claimed_at: datetime | None = None
+    finished_at: datetime | None = None
+    attempts: list[Attempt] = []
+
+
+class Event(_Document):
+    """One event of a run. ``delta`` is text of a model call under way, ``{"step_id", "text"}``, and has no ``seq``."""
+
+    type: str
+    data: dict[str, Any]
+    seq: int | None = None
+    created_at: datetime | None = None
+
+
+class DeadLetter(_Document):
+    """A step that was given up on and waits, or waited, for a human."""
+
+    id: str
+    status: str
+    run_id: str
+    agent: str
+    step: dict[str, Any]
+    verdict: str
+    error: dict[str, Any]
+    created_at: datetime
+    resolved_at: datetime | None = None
+
+
+class AgentInfo(_Document):
+    """What runs can be submitted for."""
+
+    name: str
+    model: str
+    input_schema: dict[str, Any] | None = None
+    output_schema: dict[str, Any] | None = None

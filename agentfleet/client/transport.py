@@ -1,0 +1,85 @@
+"""One request, tried again where that is safe. Every request of this API may be repeated: a submit carries a key."""
+
+import time
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+import httpx2
+
+from agentfleet.client.errors import ApiProblem, Unreachable
+
+TRIES: Final = 4
+BACKOFF: Final = 0.25
+"""Seconds before the second try; doubles with every further one."""
+LONGEST_PAUSE: Final = 10.0
+AGAIN: Final = frozenset({502, 503, 504})
+TIMEOUT: Final = 30.0
+
+
+class Transport:
+    """HTTP with an API key; may be shared between threads."""
+
+    def __init__(self, base_url: str, api_key: str) -> None:
+        self._url = base_url
+        headers = {"Authorization": f"Bearer {api_key}", "User-Agent": "agentfleet-client"}
+        self.http = httpx2.Client(base_url=base_url, headers=headers, timeout=TIMEOUT)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.http.close()
+
+    def json(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        patience: float = 0.0,
+    ) -> Any:
+        """The answer's document. ``patience``: seconds that the server may take beyond the usual.
+
+        Raises:
+            ApiProblem: the API said no.
+            Unreachable: it could not be asked, several times over.
+        """
+        for tried in range(1, TRIES + 1):
+            try:
+                response = self.http.request(
+                    method, path, json=body, params=params, headers=dict(headers or {}), timeout=TIMEOUT + patience
+                )
+            except httpx2.TransportError as error:
+                if tried == TRIES:
+                    raise self.unreachable(error) from error
+                time.sleep(pause(tried))
+                continue
+            if response.status_code not in AGAIN or tried == TRIES:
+                check(response)
+                return response.json()
+            time.sleep(pause(tried, response.headers.get("retry-after")))
+        raise AssertionError("the last try returns or raises")
+
+    def unreachable(self, error: Exception) -> Unreachable:
+        """What to raise when ``error`` was the last one."""
+        return Unreachable(f"{self._url} does not answer: {str(error) or type(error).__name__}")
+
+
+def pause(tried: int, retry_after: str | None = None) -> float:
+    """Seconds until the next try."""
+    asked = float(retry_after) if retry_after and retry_after.isdigit() else BACKOFF * 2 ** (tried - 1)
+    return min(asked, LONGEST_PAUSE)
+
+
+def check(response: httpx2.Response) -> None:
+    """Raise ``ApiProblem`` for an answer that is a refusal; its body must have been read."""
+    if response.status_code < 400:
+        return
+    try:
+        document = response.json()
+    except ValueError:
+        document = None
+    if isinstance(document, dict):
+        raise ApiProblem(cast("dict[str, Any]", document))
+    page = {"status": response.status_code, "title": f"HTTP {response.status_code}", "detail": response.text[:200]}
+    raise ApiProblem(page)  # of a proxy
