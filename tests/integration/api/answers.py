@@ -1,5 +1,7 @@
 """What every answer must be like."""
 
+from typing import Any
+
 import httpx2
 
 from agentfleet.api import schemas
@@ -15,3 +17,18 @@ def problem(response: httpx2.Response, status: int) -> str:
     assert (found.type, found.title, found.status) == (kind.type, kind.title, status)
     assert found.request_id == response.headers["x-request-id"]
     return found.code
+
+
+def pointers(response: httpx2.Response) -> set[str]:
+    """Where a problem says that the body is wrong."""
+    return {error["pointer"] for error in response.json()["errors"]}
+
+
+def events(text: str) -> list[dict[str, Any]]:
+    """The frames of an event stream: their fields, comments left out."""
+    frames: list[dict[str, Any]] = []
+    for block in text.split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
+        if "data" in fields:
+            frames.append(fields)
+    return frames

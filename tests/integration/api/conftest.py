@@ -1,12 +1,14 @@
 """The API over real servers: in process for most tests, over HTTP where sockets matter."""
 
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from decimal import Decimal
+from datetime import timedelta
 from typing import Any
 
 import httpx2
 import pytest
+import uvicorn
 from fastapi import FastAPI
 from pydantic import BaseModel
 from redis.asyncio import Redis
@@ -17,6 +19,7 @@ from agentfleet.agents.registry import Registry
 from agentfleet.api.app import create_app
 from agentfleet.bootstrap import Ingress
 from agentfleet.broker.publisher import RedisPublisher
+from agentfleet.domain.budget import Budget
 from agentfleet.engine.cancel import Canceller
 from agentfleet.engine.replay import Undertaker
 from agentfleet.engine.submit import Submitter
@@ -46,7 +49,7 @@ async def look(place: str) -> str:
 
 AGENTS = (
     Agent(name="support", model="claude-sonnet-5-5", instructions="Help.", tools=[look]),
-    Agent(name="orders", model="claude-haiku-4-5", input_type=Order, output_type=Answer),
+    Agent(name="orders", model="claude-haiku-4-5", input_type=Order, output_type=Answer, budget=Budget(deadline=timedelta(minutes=1))),
 )
 
 
@@ -103,6 +106,27 @@ async def connect(app: FastAPI) -> AsyncIterator[Connect]:
 
 
 @pytest.fixture
+async def served(app: FastAPI) -> AsyncIterator[str]:
+    """The application on a socket, where streams flow and clients hang up; its base URL."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        config = uvicorn.Config(app, http="httptools", lifespan="off", log_config=None, timeout_graceful_shutdown=5)
+        config.load()
+        server = uvicorn.Server(config)
+        server.lifespan = config.lifespan_class(config)
+        await server.startup(sockets=[sock])
+        yield "http://127.0.0.1:{}".format(sock.getsockname()[1])
+        app.state.services.watch.stop()
+        await server.shutdown()
+
+
+@pytest.fixture
+async def http(served: str, key: str) -> AsyncIterator[httpx2.AsyncClient]:
+    """The first tenant's client over a socket."""
+    async with httpx2.AsyncClient(base_url=served, headers={"Authorization": f"Bearer {key}"}, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
 def client(connect: Connect, key: str) -> httpx2.AsyncClient:
     """The first tenant's client."""
     return connect(key)
@@ -125,5 +149,3 @@ def submit(client: httpx2.AsyncClient) -> Callable[..., Awaitable[dict[str, Any]
 
     return post
 
-
-PRICE = Decimal("0.0125")

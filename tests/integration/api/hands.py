@@ -41,12 +41,16 @@ class Hands:
         written = await settlements.settle(self.db, [(done, "hands:1")], window=1000)
         assert written.settled == {done.step_id}
 
+    def answer(self, claimed: Claimed, output: Any = "Done.") -> Settlement:
+        """The settlement of a step that ends its run with ``output``."""
+        said = Message(claimed.turn, 0, "assistant", '[{"type": "text",  "text": "Done.", "z": 1, "a": 2}]')
+        plan = Finish(json.dumps(output), (said,))
+        return settlement.succeeded(claimed, plan, usage=USAGE, usage_raw='{"input_tokens": 120}', request_id="req_1")
+
     async def finish(self, run_id: str, output: Any = "Done.") -> Claimed:
         """Let the run's open step answer, and with that the run."""
         claimed = await self.claim(run_id)
-        said = Message(claimed.turn, 0, "assistant", '[{"type": "text",  "text": "Done.", "z": 1, "a": 2}]')
-        plan = Finish(json.dumps(output), (said,))
-        await self.settle(settlement.succeeded(claimed, plan, usage=USAGE, usage_raw='{"input_tokens": 120}', request_id="req_1"))
+        await self.settle(self.answer(claimed, output))
         return claimed
 
     async def call_tool(self, run_id: str) -> Claimed:
