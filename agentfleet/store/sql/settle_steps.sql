@@ -125,7 +125,7 @@ WITH settled AS (
         started_at = coalesce(r.started_at, agentfleet_now()),
         finished_at = CASE WHEN c.run_state IN ('succeeded', 'failed') THEN agentfleet_now() END
     FROM counted c WHERE r.id = c.run_id AND r.id = ANY(%(run_id)s::uuid[])
-), gate AS (
+), gate AS MATERIALIZED (  -- asked once per pool, not once per row
     SELECT pool, agentfleet_pool_open(pool, %(window)s) AS open FROM (SELECT DISTINCT pool FROM counted) AS p
 ), step_rows AS (
     INSERT INTO steps (id, run_id, tenant_id, pool, agent, seq, kind, name, turn, part, input, effect, state, priority,

@@ -17,7 +17,7 @@ WITH incoming AS (
     RETURNING run_id
 ), accepted AS (
     SELECT * FROM incoming WHERE key IS NULL OR run_id IN (SELECT run_id FROM keyed)
-), gate AS (
+), gate AS MATERIALIZED (  -- asked once per pool, not once per row
     SELECT pool, agentfleet_pool_open(pool, %(window)s) AS open FROM (SELECT DISTINCT pool FROM accepted) AS p
 ), new_runs AS (
     INSERT INTO runs (id, tenant_id, agent, bundle_id, pool, priority, state, input, metadata, traceparent,
