@@ -1,0 +1,110 @@
+"""Rescue: the steps of a worker that went silent are taken back, once, and never while it still renews."""
+
+import pytest
+
+from agentfleet.domain.errors import LeaseExpired
+from agentfleet.domain.retry import POISON_AFTER, RetryPolicy
+from agentfleet.domain.states import StepState
+from agentfleet.engine.rescue import Rescuer
+from agentfleet.engine.settle import Settler
+from agentfleet.store import steps
+from tests.factories import POOL, claim, execute, make_step, make_tool, step_row, submit, tally
+from tests.integration.engine.outcomes import failed, finished, hold_again, settle
+from tests.scripted import Script, Worker, answer
+
+pytestmark = pytest.mark.usefixtures("invariants_hold")
+
+REDISPATCH = "UPDATE steps SET state = 'dispatched', dispatched_at = now() WHERE state = 'ready'"
+
+
+@pytest.fixture
+def rescuer(db, bells) -> Rescuer:
+    return Rescuer(db, Settler(db, bells, window=1000), bells, RetryPolicy(), pool=POOL)
+
+
+async def test_a_step_is_rescued_when_its_lease_has_ended_and_not_before(db, bells, rescuer, clock):
+    accepted = await submit(db)
+    await claim(db, accepted.step_id, lease=600)
+    assert await rescuer.run_once() == 0
+    clock.advance(601)
+    assert await rescuer.run_once() == 1
+
+    row = await step_row(db, accepted.step_id)
+    assert (row.state, row.attempt, row.crashes, row.worker) == ("ready", 0, 1, None)
+    assert bells.woken == [POOL]
+    [attempt] = (await tally(db, accepted.run_id)).attempts
+    assert (attempt.outcome, attempt.verdict, attempt.worker) == ("hand_back", "crashed", "test:1")
+    assert await rescuer.run_once() == 0
+
+
+async def test_a_worker_that_has_just_renewed_keeps_its_step(db):
+    """Between the look at expired leases and the settle, the worker has renewed."""
+    made = await make_tool(db, lease=-1)
+    seen = await hold_again(db, made.step_id)
+    assert [one.step_id for one in await steps.expired(db, limit=10)] == [made.step_id]
+    assert await steps.renew(db, {made.step_id: made.fence}, lease=30) == {made.step_id}
+    assert await settle(db, failed(seen, LeaseExpired("gone"), rescue=True)) == [False]
+    assert (await step_row(db, made.step_id)).state == "running"
+
+
+async def test_a_step_that_crashes_three_workers_is_poison(db, rescuer, clock, database_url):
+    accepted = await submit(db)
+    for crash in range(1, POISON_AFTER + 1):
+        await claim(db, accepted.step_id, lease=600)
+        clock.advance(601)
+        assert await rescuer.run_once() == 1
+        assert (await step_row(db, accepted.step_id)).crashes == crash
+        execute(database_url, REDISPATCH)
+    found = await tally(db, accepted.run_id)
+    assert (found.run.state, found.states) == ("needs_review", ["dead"])
+    assert [letter.verdict for letter in found.dead_letters] == ["poison"]
+
+
+async def test_an_interrupted_unsafe_tool_is_shown_to_a_human_and_never_executed_again(db, bells, rescuer, database_url):
+    made = await make_tool(db, "pay", lease=-1)
+    assert await rescuer.run_once() == 1
+    found = await tally(db, made.run_id)
+    assert (found.run.state, found.states) == ("needs_review", ["dead"])
+    assert [letter.verdict for letter in found.dead_letters] == ["unknown_effect"]
+
+    execute(database_url, REDISPATCH)
+    worker = Worker(db, bells, Script([answer()]))
+    assert await worker.execute(made.step_id) is None
+    assert worker.tools.calls == []
+
+
+async def test_safe_tools_are_executed_again(db, bells, rescuer, database_url):
+    made = [await make_tool(db, name, lease=-1) for name in ("look", "book")]
+    assert await rescuer.run_once() == 2
+    execute(database_url, REDISPATCH)
+    worker = Worker(db, bells, Script([answer()]))
+    assert [await worker.execute(one.step_id) for one in made] == ["succeed", "succeed"]
+
+
+async def test_a_result_that_comes_after_the_rescue_is_dropped(db, rescuer):
+    made = await make_step(db, lease=-1)
+    late = await hold_again(db, made.step_id)
+    await rescuer.run_once()
+    assert await settle(db, finished(late)) == [False]
+    assert (await tally(db, made.run_id)).run.state == "running"
+
+
+async def test_a_worker_that_settles_after_its_lease_but_before_the_rescue_is_heard(db, rescuer):
+    made = await make_step(db, lease=-1)
+    assert await settle(db, finished(await hold_again(db, made.step_id))) == [True]
+    assert await rescuer.run_once() == 0
+
+
+async def test_two_rescuers_take_each_step_once(db, other_db, bells, rescuer):
+    made = [await make_tool(db, lease=-1) for _ in range(20)]
+    other = Rescuer(other_db, Settler(other_db, bells, window=1000), bells, RetryPolicy(), pool=POOL)
+    expired = await steps.expired(db, limit=100)
+    taken = [await one._rescue(step) for one in (rescuer, other) for step in expired]
+    assert sum(taken) == len(made)
+    assert {(await step_row(db, one.step_id)).crashes for one in made} == {1}
+
+
+async def test_only_running_steps_are_rescued(db, rescuer):
+    for state in (StepState.READY, StepState.DISPATCHED, StepState.WAITING):
+        await make_step(db, state)
+    assert await rescuer.run_once() == 0
