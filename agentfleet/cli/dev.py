@@ -23,8 +23,6 @@ DATA_DIR = click.option(
     show_default=True,
     help="Where data, logs and the key are.",
 )
-LOOK = 0.2
-"""Seconds between two looks at whether everything still runs."""
 INTERRUPTED = 130
 
 
@@ -92,13 +90,9 @@ def introduce(stack: "Stack", talker: "Talker") -> None:
 
 
 def stay(stack: "Stack", talker: "Talker") -> None:
-    """Keep the stack alive, and say so when something had to be started again, until KeyboardInterrupt."""
+    """Keep the stack alive until KeyboardInterrupt."""
+    from agentfleet.cli.terminal import LOOK, tend
+
     while True:
         tend(stack, talker)
         time.sleep(LOOK)
-
-
-def tend(stack: "Stack", talker: "Talker") -> None:
-    """One look."""
-    for restart in stack.tend():
-        talker.say(f"{restart.name} {restart.how}: started again as process {restart.pid}.")

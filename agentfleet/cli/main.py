@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from agentfleet.cli.demo import demo
 from agentfleet.cli.dev import dev
 from agentfleet.cli.problems import explained
 
@@ -33,7 +34,7 @@ def main() -> None:
     """Run Claude agents as durable background work."""
 
 
-for command in (dev,):
+for command in (dev, demo):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -9,6 +9,11 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from agentfleet.dev.stack import Stack
+
+LOOK = 0.2
+"""Seconds between two looks at whether everything still runs."""
+
 
 class Talker:
     """Tells what a stack does. On a terminal the line of `progress` changes in place; elsewhere it is left out."""
@@ -31,6 +36,12 @@ class Talker:
         if bool(line) != self._shown:
             self._shown = bool(line)
             (self._status.start if line else self._status.stop)()
+
+
+def tend(stack: "Stack", talker: Talker) -> None:
+    """One look at whether everything still runs; say so when something had to be started again."""
+    for restart in stack.tend():
+        talker.say(f"{restart.name} {restart.how}: started again as process {restart.pid}.")
 
 
 def console(*, stderr: bool = False) -> "Console":

@@ -1,0 +1,1 @@
+"""The demo's job: submit, watch, kill, report, prove."""

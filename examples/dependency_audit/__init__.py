@@ -1,0 +1,1 @@
+"""The dependency audit: one run for every Python distribution that is installed here."""
