@@ -58,15 +58,29 @@ def settings(database_url: str, redis_url: str) -> Settings:
     return Settings(database_url=database_url, redis_url=redis_url, max_wait=20.0)
 
 
+def assemble(db: Database, redis: Redis, settings: Settings) -> Ingress:
+    """What ``bootstrap.ingress`` makes, on the test's own servers and agents."""
+    publisher = RedisPublisher(redis, prefix=settings.redis_prefix)
+    canceller = Canceller(db, publisher)
+    return Ingress(
+        settings,
+        db,
+        redis,
+        Registry(AGENTS),
+        Bundles(db),
+        publisher,
+        Submitter(db, publisher, window=settings.dispatch_window),
+        canceller,
+        Undertaker(db, publisher, canceller),
+    )
+
+
 @pytest.fixture
 async def ingress(app_db: Database, redis: Redis, settings: Settings) -> AsyncIterator[Ingress]:
-    publisher = RedisPublisher(redis, prefix=settings.redis_prefix)
-    canceller = Canceller(app_db, publisher)
-    yield Ingress(
-        settings, app_db, redis, Registry(AGENTS), Bundles(app_db), publisher,
-        Submitter(app_db, publisher, window=settings.dispatch_window), canceller, Undertaker(app_db, publisher, canceller),
-    )
-    await publisher.flush()
+    """The parts of one process."""
+    parts = assemble(app_db, redis, settings)
+    yield parts
+    await parts.publisher.flush()
 
 
 @pytest.fixture
