@@ -12,7 +12,7 @@ import structlog
 
 from agentfleet.domain import settlement
 from agentfleet.domain.budget import ceiling_reached
-from agentfleet.domain.errors import BudgetExceeded, EffectUnknown, LeaseLost, StepError, StepTimeout
+from agentfleet.domain.errors import BudgetExceeded, EffectUnknown, LeaseLost, StepError, StepTimeout, ToolRetry, Unserviceable
 from agentfleet.domain.model import Bundle, Claimed, Settlement, StepKind
 from agentfleet.domain.plan import LoopState, after_reason, after_tool
 from agentfleet.domain.retry import RetryPolicy
@@ -85,7 +85,12 @@ class Performer:
     async def _call_tool(self, claimed: Claimed, bundle: Bundle, still_ours: Callable[[], None]) -> Settlement:
         call = json.loads(claimed.input)  # not orjson: it turns integers beyond 64 bits into floats
         still_ours()
-        result = await self._toolbox.call(claimed, call["call_id"], call["arguments"])
+        try:
+            result = await self._toolbox.call(claimed, call["call_id"], call["arguments"])
+        except (LeaseLost, ToolRetry, Unserviceable, EffectUnknown):
+            raise  # these say for themselves whether it happened
+        except Exception as error:
+            raise interrupted(claimed, error) from error
         metrics.TOOL_CALLS.labels(claimed.name if claimed.effect else "unknown", "error" if result.is_error else "ok").inc()
         block = {"type": "tool_result", "tool_use_id": call["call_id"], "content": result.content}
         if result.is_error:

@@ -14,6 +14,7 @@ WITH RECURSIVE tenant AS (
     CROSS JOIN LATERAL (
         SELECT s.id, s.priority, row_number() OVER (ORDER BY s.priority DESC, s.ready_at) AS turn
         FROM steps s WHERE s.pool = %(pool)s AND s.state = 'ready' AND s.tenant_id = tenant.tenant_id
+          AND NOT EXISTS (SELECT FROM runs r WHERE r.id = s.run_id AND r.state = 'paused')
         ORDER BY s.priority DESC, s.ready_at LIMIT (SELECT free FROM room)
     ) c
     ORDER BY c.turn, c.priority DESC LIMIT (SELECT free FROM room)
