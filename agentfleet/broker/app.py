@@ -16,6 +16,8 @@ def make_app(settings: Settings) -> Celery:
     if settings.redis_url is None:
         raise InvalidInput("AGENTFLEET_REDIS_URL", "is not set: workers need the Redis that the ingress uses")
     url = settings.redis_url
+    if settings.transport == "doorbell" and url.startswith("rediss:"):
+        raise InvalidInput("AGENTFLEET_REDIS_URL", "rediss:// needs AGENTFLEET_TRANSPORT=redis: the doorbell speaks no TLS")
     if settings.transport == "doorbell":
         transport.register()
         url = transport.ALIAS + url.removeprefix("redis")

@@ -43,7 +43,7 @@ VERDICTS: Mapping[type[e.StepError], Verdict] = MappingProxyType(
         e.ProviderRejected: Verdict.PERMANENT,
         e.ToolRetry: Verdict.BACKOFF,
         e.StepTimeout: Verdict.BACKOFF,
-        e.Unserviceable: Verdict.PERMANENT,
+        e.Unserviceable: Verdict.BACKOFF,  # in a rolling deploy the next attempt may find a worker that knows it
         e.EffectUnknown: Verdict.UNKNOWN_EFFECT,
         e.BudgetExceeded: Verdict.BUDGET,
         e.LeaseExpired: Verdict.CRASHED,

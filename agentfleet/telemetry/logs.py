@@ -74,7 +74,7 @@ def configure(level: str = "info", fmt: str = "json", *, process: str) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "celery", "kombu"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
-    for chatty in ("uvicorn.access", "kombu", "amqp", "httpcore", "httpx", "anthropic", "asyncio", "alembic"):
+    for chatty in ("uvicorn.access", "kombu", "amqp", "httpcore", "httpx", "httpx2", "httpcore2", "anthropic", "asyncio", "alembic"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
     logging.captureWarnings(capture=True)
     sys.excepthook = _log_crash

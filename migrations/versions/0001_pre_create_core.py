@@ -24,8 +24,13 @@ BEGIN
             END IF;
         EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
         END;
+        -- To connect, processes SET ROLE. Since Postgres 16 who creates a role may grant it but not yet be it.
         IF NOT pg_has_role(current_user, role, 'MEMBER') THEN
             EXECUTE format('GRANT %I TO %I', role, current_user);
+        ELSIF current_setting('server_version_num')::int >= 160000 THEN
+            IF NOT pg_has_role(current_user, role, 'SET') THEN
+                EXECUTE format('GRANT %I TO %I WITH SET TRUE', role, current_user);
+            END IF;
         END IF;
     END LOOP;
 END $$;

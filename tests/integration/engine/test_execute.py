@@ -110,7 +110,7 @@ async def test_an_unsafe_tool_that_cannot_be_recorded_is_for_a_human(db, bells):
 
 
 @pytest.mark.parametrize(
-    ("error", "state"), [(Unserviceable("unknown agent"), "dead"), (EffectUnknown("?"), "dead"), (StepError("?"), "waiting")]
+    ("error", "state"), [(Unserviceable("unknown agent"), "waiting"), (EffectUnknown("?"), "dead"), (StepError("?"), "waiting")]
 )
 async def test_how_an_attempt_ends_is_what_the_verdict_says(db, bells, error, state):
     async def fails(claimed):
