@@ -12,7 +12,6 @@ steps may not have been sent, and the reconciler sends them.
 import asyncio
 from collections.abc import Sequence
 
-import psycopg
 import structlog
 
 from agentfleet.domain.model import Settlement
@@ -34,9 +33,7 @@ class Settler:
 
     def __init__(self, db: Database, publisher: Publisher, *, window: int) -> None:
         self._db, self._publisher, self._window = db, publisher, window
-        self._batch: Batcher[tuple[Settlement, str], bool] = Batcher(
-            self._settle, splits=(*UNWRITABLE, psycopg.ProgrammingError)
-        )
+        self._batch: Batcher[tuple[Settlement, str], bool] = Batcher(self._settle, splits=UNWRITABLE)
 
     async def __call__(self, settlement: Settlement, worker: str) -> bool:
         """Write it; ``False`` when the step was not ours any more. Raises one of ``UNWRITABLE`` for such data."""
@@ -76,7 +73,7 @@ class Settler:
             await asyncio.sleep(RECONNECT_DELAY)
             try:
                 return await store.read_settled(self._db, batch)
-            except (*LOST_CONNECTION, psycopg.errors.QueryCanceled) as error:
+            except LOST_CONNECTION as error:
                 log.warning("reread_failed", error=str(error))
 
 

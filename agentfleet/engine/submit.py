@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import psycopg
-
 from agentfleet.domain.errors import Conflict
 from agentfleet.domain.model import Doorbell
 from agentfleet.domain.states import StepState
@@ -44,7 +42,7 @@ class Submitter:
         self._ringing: set[asyncio.Task[None]] = set()
 
     async def __call__(self, tenant_id: str, run: NewRun) -> Submitted:
-        """Accept ``run``; raises ``KeyReused``, or ``psycopg.OperationalError`` when nobody knows (ask again with the key)."""
+        """Accept ``run``; raises ``KeyReused``, or one of ``LOST_CONNECTION`` when nobody knows (ask again with the key)."""
         batch = self._tenants.get(tenant_id)
         if batch is None:
             batch = self._tenants[tenant_id] = Batcher(lambda new: self._submit(tenant_id, new), splits=UNWRITABLE)
@@ -58,7 +56,9 @@ class Submitter:
         try:
             accepted = await runs.submit(self._db, tenant_id, new, window=self._window)
         except LOST_CONNECTION:
-            accepted = await self._reread(tenant_id, new)
+            accepted = await runs.read_accepted(self._db, tenant_id, [run.run_id for run in new])
+            if not accepted:  # the commit did not arrive; had it, it would have taken all but those with taken keys
+                raise
         self._ring([(run, accepted[run.run_id]) for run in new if run.run_id in accepted])
         missing = [run for run in new if run.run_id not in accepted]
         replayed = await self._replayed(tenant_id, missing) if missing else {}
@@ -76,13 +76,6 @@ class Submitter:
                 found[run.run_id] = Submitted(first.run_id, first.created_at, replayed=True)
             else:
                 found[run.run_id] = KeyReused("this Idempotency-Key was used before with another body: send a new key, or the same body")
-        return found
-
-    async def _reread(self, tenant_id: str, new: Sequence[NewRun]) -> dict[str, runs.Accepted]:
-        """The commit may or may not have arrived: ask by id. It took all of them, but those whose keys were taken."""
-        found = await runs.read_accepted(self._db, tenant_id, [run.run_id for run in new])
-        if not found:
-            raise psycopg.OperationalError("the connection was lost before the commit")
         return found
 
     def _ring(self, accepted: Sequence[tuple[NewRun, runs.Accepted]]) -> None:
