@@ -47,12 +47,23 @@ class Server(uvicorn.Server):
 
 
 def main() -> None:
+    """Serve until SIGTERM, with the settings of the environment."""
     settings = Settings()
     logs.configure(settings.log_level, settings.log_format, process="ingress")
     app = create_app(settings)
     config = uvicorn.Config(
-        app, settings.host, settings.port, loop="uvloop", http="httptools", ws="none", lifespan="on", log_config=None,
-        access_log=False, server_header=False, backlog=BACKLOG, timeout_keep_alive=KEEP_ALIVE,
+        app,
+        settings.host,
+        settings.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=int(settings.drain),
     )
     signal.signal(signal.SIGTERM, _stop)  # uvicorn raises the signal again once it has drained

@@ -1,6 +1,6 @@
 """The application: its routes and its layers, from the outside in: edge, key, routing."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
@@ -43,16 +43,22 @@ def create_app(settings: Settings, ingress: bootstrap.Ingress | None = None) -> 
     """The API over ``ingress``; without one, the application's lifespan builds it from ``settings`` and closes it."""
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         async with AsyncExitStack() as stack:
             parts = ingress or await stack.enter_async_context(bootstrap.ingress(settings))
             app.state.services = await stack.enter_async_context(open_services(parts))
             yield
 
     app = _Api(
-        title="agentfleet", version=API_VERSION, description=ABOUT, lifespan=lifespan, redoc_url=None,
-        docs_url="/docs" if settings.public_docs else None, openapi_url="/openapi.json" if settings.public_docs else None,
-        redirect_slashes=False, telemetry={"tracing": False, "metrics": False, "logs": False},
+        title="agentfleet",
+        version=API_VERSION,
+        description=ABOUT,
+        lifespan=lifespan,
+        redoc_url=None,
+        docs_url="/docs" if settings.public_docs else None,
+        openapi_url="/openapi.json" if settings.public_docs else None,
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     for route in ROUTES:
         if route.operation_id == HOT:
@@ -75,4 +81,4 @@ async def _answer(request: Request, error: Exception) -> Response:
 
 def _methods(path: str) -> set[str]:
     """What ``path`` knows, over all of its routes: the framework looks at one of them only."""
-    return {method for route in ROUTES if route.path_regex.match(path) for method in route.methods}
+    return {method for route in ROUTES if route.path_regex.match(path) for method in route.methods or ()}

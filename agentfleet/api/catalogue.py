@@ -55,9 +55,7 @@ def _agent(agent: Agent, parts: Services) -> Document:
         "model": agent.model,
         "pool": agent.pool,
         "bundle_id": bundle.id,
-        "tools": [
-            {**tool.spec, "effect": tool.effect} for tool in agent.tools
-        ],
+        "tools": [{**tool.spec, "effect": tool.effect} for tool in agent.tools],
         "input_schema": None if agent.input_type is None else agent.input_type.model_json_schema(),
         "output_schema": bundle.spec["output_schema"],
         "budget": bundle.spec["budget"],

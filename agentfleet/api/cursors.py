@@ -1,4 +1,4 @@
-"""Opaque places in a list. A cursor names the last thing seen, so it holds while new ones arrive; it carries no authority."""
+"""Opaque places in a list: the last thing seen, so they hold while new ones arrive. They carry no authority."""
 
 import base64
 import binascii

@@ -22,6 +22,8 @@ router = APIRouter(tags=["dead letters"])
 
 
 class LetterState(StrEnum):
+    """What became of a dead letter."""
+
     OPEN = "open"
     REPLAYED = "replayed"
     DISCARDED = "discarded"
@@ -36,8 +38,11 @@ async def list_dead_letters(
 ) -> Response:
     """The newest dead letters first."""
     rows = await dead_letters.page(
-        services(request).ingress.db, principal(request).tenant_id, state=status,
-        before=cursors.decode_id("dead-letters", cursor), limit=limit + 1,
+        services(request).ingress.db,
+        principal(request).tenant_id,
+        state=status,
+        before=cursors.decode_id("dead-letters", cursor),
+        limit=limit + 1,
     )
     next_cursor = cursors.encode("dead-letters", rows[limit - 1].id) if len(rows) > limit else None
     return listed(request, [documents.dead_letter(row) for row in rows[:limit]], next_cursor)
@@ -50,7 +55,10 @@ async def replay_many(request: Request) -> Response:
     wanted = _ids(await read_object(request))
     await audit.record(parts.ingress.db, who, "dead_letter.replay", wanted)
     done = set(await parts.ingress.undertaker.replay(who.tenant_id, wanted))
-    document = {"replayed": [one for one in wanted if one in done], "skipped": [one for one in wanted if one not in done]}
+    document = {
+        "replayed": [one for one in wanted if one in done],
+        "skipped": [one for one in wanted if one not in done],
+    }
     return Response(dumps(document), 200, media_type=JSON)
 
 
@@ -60,7 +68,9 @@ async def get_dead_letter(request: Request, dead_letter_id: str) -> Response:
     return _answer(await own_dead_letter(request, dead_letter_id))
 
 
-@router.post("/v1/dead-letters/{dead_letter_id}/replay", operation_id="replayDeadLetter", response_model=schemas.DeadLetter)
+@router.post(
+    "/v1/dead-letters/{dead_letter_id}/replay", operation_id="replayDeadLetter", response_model=schemas.DeadLetter
+)
 async def replay_one(request: Request, dead_letter_id: str) -> Response:
     """Put the step back with fresh attempts: its run goes on where it stopped. Repeating it is harmless."""
     parts, who = services(request), principal(request)
@@ -72,7 +82,9 @@ async def replay_one(request: Request, dead_letter_id: str) -> Response:
     return _answer(row, wanted=LetterState.REPLAYED)
 
 
-@router.post("/v1/dead-letters/{dead_letter_id}/discard", operation_id="discardDeadLetter", response_model=schemas.DeadLetter)
+@router.post(
+    "/v1/dead-letters/{dead_letter_id}/discard", operation_id="discardDeadLetter", response_model=schemas.DeadLetter
+)
 async def discard_one(request: Request, dead_letter_id: str) -> Response:
     """Give up for good: the run ends as failed. Repeating it is harmless."""
     parts, who = services(request), principal(request)
@@ -98,7 +110,9 @@ def _ids(body: dict[str, Any]) -> list[str]:
     if not 1 <= len(ids) <= MAX_LIMIT:
         faults.append(Fault(f"must be a list of 1 to {MAX_LIMIT} ids", pointer="/ids"))
     found = [one.lower() if isinstance(one, str) else "" for one in ids]
-    faults += [Fault("is no id", pointer=pointer("ids", n)) for n, one in enumerate(found) if not cursors.UUID.fullmatch(one)]
+    faults += [
+        Fault("is no id", pointer=pointer("ids", n)) for n, one in enumerate(found) if not cursors.UUID.fullmatch(one)
+    ]
     if faults:
         raise Problem(INVALID_REQUEST, errors=faults[:20])
     return list(dict.fromkeys(found))

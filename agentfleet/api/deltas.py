@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, Final
 
 import orjson
@@ -50,7 +50,7 @@ class DeltaReader:
         self._reader: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
-    def listen(self, run_id: str, wake: asyncio.Event) -> Iterator[Ear]:
+    def listen(self, run_id: str, wake: asyncio.Event) -> Generator[Ear]:
         """Hear the deltas of ``run_id`` from now on, inside the ``with`` block."""
         ear = Ear(wake)
         self._ears.setdefault(run_id, set()).add(ear)

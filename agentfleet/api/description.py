@@ -19,7 +19,8 @@ WITH_BODY: Final = (
 BY_OPERATION: Final[dict[str, tuple[Kind, ...]]] = {
     "createRun": (problems.INVALID_HEADER, problems.IDEMPOTENCY_KEY_REUSED),
     "getRunResult": (
-        problems.NOT_READY, problems.RUN_NEEDS_REVIEW, problems.RUN_FAILED, problems.RUN_CANCELLED, problems.RUN_EXPIRED,
+        problems.NOT_READY, problems.RUN_NEEDS_REVIEW, problems.RUN_FAILED, problems.RUN_CANCELLED,
+        problems.RUN_EXPIRED,
     ),
     "cancelRun": (problems.RUN_ENDED,),
     "streamEvents": (problems.INVALID_HEADER,),
@@ -38,27 +39,38 @@ SUCCESSES: Final[dict[str, dict[str, Json]]] = {
 
 
 def _header(name: str, description: str, schema: Json | None = None) -> Json:
-    return {"name": name, "in": "header", "required": False, "description": description, "schema": schema or {"type": "string"}}
+    return {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "description": description,
+        "schema": schema or {"type": "string"},
+    }
 
 
 WAIT: Final = _header("Prefer", "`wait=N`: hold the answer for up to N seconds until the run has settled.")
 HEADERS: Final = {
     "createRun": [
         _header(
-            "Idempotency-Key", "Repeating the request with the same key returns the same run.",
+            "Idempotency-Key",
+            "Repeating the request with the same key returns the same run.",
             {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
         ),
         WAIT,
         _header("traceparent", "W3C Trace Context; the run's spans link to it."),
     ],
     "getRun": [WAIT, _header("If-None-Match", "An `ETag` of an earlier answer.")],
-    "streamEvents": [_header("Last-Event-ID", "The last id that was seen.", {"type": "string", "pattern": "^[0-9]{1,10}$"})],
+    "streamEvents": [
+        _header("Last-Event-ID", "The last id that was seen.", {"type": "string", "pattern": "^[0-9]{1,10}$"})
+    ],
 }
 
 
 def build(app: FastAPI) -> Json:
     """The OpenAPI document of ``app``."""
-    found: Json = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags)
+    found: Json = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
+    )
     components: Json = found.setdefault("components", {})
     found_schemas: Json = components.setdefault("schemas", {})
     _, more = models_json_schema([(m, "validation") for m in MORE_MODELS], ref_template="#/components/schemas/{model}")
@@ -81,7 +93,10 @@ def _complete(path: str, operation: Json) -> None:
     parameters: list[Json] = operation.setdefault("parameters", [])
     parameters += HEADERS.get(name, [])
     if name in BODIES:
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(BODIES[name].__name__)}}}
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": _ref(BODIES[name].__name__)}},
+        }
     responses: Json = operation["responses"]
     responses.pop("422", None)
     for status, success in SUCCESSES.get(name, {}).items():

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
+
 from agentfleet.domain.model import StepKind
 from agentfleet.store.reads import Record
 
@@ -56,30 +57,54 @@ def run_summary(row: Record, model: str) -> Document:
 def step(row: Record) -> Document:
     """One step. ``input`` is a tool call's; a reason step's input is the conversation."""
     return {
-        "id": str(row.id), "seq": row.seq, "kind": row.kind, "name": row.name, "status": row.state,
-        "turn": row.turn, "part": row.part, "effect": row.effect,
+        "id": str(row.id),
+        "seq": row.seq,
+        "kind": row.kind,
+        "name": row.name,
+        "status": row.state,
+        "turn": row.turn,
+        "part": row.part,
+        "effect": row.effect,
         "input": raw(row.input) if row.kind == StepKind.TOOL else None,
-        "attempt": row.attempt, "crashes": row.crashes, "snoozes": row.snoozes,
-        "worker": row.worker, "error": raw(row.error),
-        "created_at": when(row.created_at), "ready_at": when(row.ready_at), "dispatched_at": when(row.dispatched_at),
-        "claimed_at": when(row.claimed_at), "not_before": when(row.not_before), "finished_at": when(row.finished_at),
+        "attempt": row.attempt,
+        "crashes": row.crashes,
+        "snoozes": row.snoozes,
+        "worker": row.worker,
+        "error": raw(row.error),
+        "created_at": when(row.created_at),
+        "ready_at": when(row.ready_at),
+        "dispatched_at": when(row.dispatched_at),
+        "claimed_at": when(row.claimed_at),
+        "not_before": when(row.not_before),
+        "finished_at": when(row.finished_at),
     }
 
 
 def attempt(row: Record) -> Document:
     """One ended try at a step."""
     return {
-        "attempt": row.attempt, "fence": row.fence, "outcome": row.outcome, "verdict": row.verdict,
-        "error": raw(row.error), "worker": row.worker, "request_id": row.request_id,
-        "dispatched_at": when(row.dispatched_at), "claimed_at": when(row.claimed_at), "finished_at": when(row.finished_at),
-        "usage": raw(row.usage), "cost_usd": money(row.cost_usd),
+        "attempt": row.attempt,
+        "fence": row.fence,
+        "outcome": row.outcome,
+        "verdict": row.verdict,
+        "error": raw(row.error),
+        "worker": row.worker,
+        "request_id": row.request_id,
+        "dispatched_at": when(row.dispatched_at),
+        "claimed_at": when(row.claimed_at),
+        "finished_at": when(row.finished_at),
+        "usage": raw(row.usage),
+        "cost_usd": money(row.cost_usd),
     }
 
 
 def message(row: Record) -> Document:
     """One part of the conversation; ``content`` is exactly what was sent or received."""
     return {
-        "turn": row.turn, "part": row.part, "role": row.role, "content": raw(row.content),
+        "turn": row.turn,
+        "part": row.part,
+        "role": row.role,
+        "content": raw(row.content),
         "step_id": None if row.step_id is None else str(row.step_id),
     }
 
@@ -92,10 +117,15 @@ def event(row: Record) -> Document:
 def dead_letter(row: Record) -> Document:
     """A step that was given up on."""
     return {
-        "id": str(row.id), "status": row.state, "run_id": str(row.run_id), "agent": row.agent,
+        "id": str(row.id),
+        "status": row.state,
+        "run_id": str(row.run_id),
+        "agent": row.agent,
         "step": {"id": str(row.step_id), "seq": row.seq, "kind": row.kind, "name": row.name},
-        "verdict": row.verdict, "error": raw(row.error),
-        "created_at": when(row.created_at), "resolved_at": when(row.resolved_at),
+        "verdict": row.verdict,
+        "error": raw(row.error),
+        "created_at": when(row.created_at),
+        "resolved_at": when(row.resolved_at),
     }
 
 
@@ -103,8 +133,12 @@ def urls(run_id: str) -> Mapping[str, str]:
     """Where to go on."""
     own = f"/v1/runs/{run_id}"
     return {
-        "self": own, "events": f"{own}/events", "steps": f"{own}/steps", "messages": f"{own}/messages",
-        "result": f"{own}/result", "cancel": f"{own}/cancel",
+        "self": own,
+        "events": f"{own}/events",
+        "steps": f"{own}/steps",
+        "messages": f"{own}/messages",
+        "result": f"{own}/result",
+        "cancel": f"{own}/cancel",
     }
 
 

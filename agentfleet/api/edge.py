@@ -76,7 +76,11 @@ class _Exchange:
         """Send on; the start of a response gets the headers that every response has, and is measured."""
         if message["type"] == "http.response.start":
             self.started = True
-            headers = [*message.get("headers", ()), (b"x-request-id", self._id), (b"x-content-type-options", b"nosniff")]
+            headers = [
+                *message.get("headers", ()),
+                (b"x-request-id", self._id),
+                (b"x-content-type-options", b"nosniff"),
+            ]
             if not any(name == b"cache-control" for name, _ in headers):
                 headers.append((b"cache-control", b"no-store"))
             message["headers"] = headers

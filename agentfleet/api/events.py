@@ -33,7 +33,9 @@ router = APIRouter(tags=["runs"])
 async def stream_events(
     request: Request,
     run_id: str,
-    after: Annotated[int, Query(ge=0, le=MAX_SEQ, description="Only events with a larger id. `Last-Event-ID` wins over it.")] = 0,
+    after: Annotated[
+        int, Query(ge=0, le=MAX_SEQ, description="Only events with a larger id. `Last-Event-ID` wins over it.")
+    ] = 0,
 ) -> Response:
     """Every event of the run from the first on, then new ones as they happen; closed after the run's last event.
 
@@ -58,7 +60,7 @@ async def _stream(parts: Services, tenant_id: str, row: Record, after: int) -> A
             while ear.texts:
                 yield b"event: delta\ndata: " + ear.texts.popleft() + b"\n\n"
             seen = watcher.seen
-            while seen is not None and after < seen.event_seq:
+            while after < seen.event_seq:
                 try:
                     rows = await reads.event_page(parts.ingress.db, tenant_id, run_id, after=after, limit=BATCH)
                 except UNAVAILABLE:
@@ -68,7 +70,7 @@ async def _stream(parts: Services, tenant_id: str, row: Record, after: int) -> A
                 for event in rows:
                     yield _frame(event)
                 after = rows[-1].seq
-            if seen is not None and seen.state in RUN_FINAL:
+            if seen.state in RUN_FINAL:
                 return
             try:
                 async with asyncio.timeout(HEARTBEAT):

@@ -49,13 +49,15 @@ async def _database(parts: Services) -> tuple[str, str]:
             found = await health.revision(parts.ingress.db)
     except (*UNAVAILABLE, TimeoutError):
         return "unreachable", "unknown"
-    return "ok", "ok" if health.serves(found) else f"is at {found}, needs {health.revisions()[0]}: run `agentfleet migrate`"
+    return "ok", "ok" if health.serves(
+        found
+    ) else f"is at {found}, needs {health.revisions()[0]}: run `agentfleet migrate`"
 
 
 async def _redis(parts: Services) -> str:
     try:
         async with asyncio.timeout(PATIENCE):
-            await parts.ingress.redis.ping()
+            await parts.ingress.redis.ping()  # pyright: ignore[reportUnknownMemberType]  # its options have no types
     except (RedisError, OSError, TimeoutError):
         return "unreachable"
     return "ok"

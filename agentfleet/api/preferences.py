@@ -1,4 +1,4 @@
-"""``Prefer: wait=N`` (RFC 7240): how long the client lets us wait for the end of a run. What is not understood is ignored."""
+"""``Prefer: wait=N`` (RFC 7240): how long we may wait for the end of a run. What is not understood is ignored."""
 
 import re
 from typing import Final

@@ -1,4 +1,4 @@
-"""Every problem that the API can answer with, once (RFC 9457). ``type`` is ``TYPE_BASE`` and the code: stable for ever."""
+"""Every problem that the API can answer with, once (RFC 9457). Its code, and the ``type`` made of it, never change."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,23 +32,65 @@ def _row(code: str, status: int, title: str, remedy: str) -> Kind:
 
 BAD_REQUEST = _row("bad_request", 400, "The request could not be read", "Mend the request as `detail` says.")
 INVALID_HEADER = _row("invalid_header", 400, "A header is not valid", "Mend the header that `errors` names.")
-UNAUTHENTICATED = _row("unauthenticated", 401, "No valid API key", "Send `Authorization: Bearer af_...` with a key that is not revoked.")
-NOT_FOUND = _row("not_found", 404, "There is no such thing here", "Check the path and the id. What belongs to another tenant is not found either.")
-METHOD_NOT_ALLOWED = _row("method_not_allowed", 405, "The path does not know this method", "Use a method that the `Allow` header lists.")
-NOT_READY = _row("not_ready", 409, "The run has not ended yet", "Ask again after `Retry-After` seconds, or wait with `Prefer: wait=60` on the run.")
-RUN_NEEDS_REVIEW = _row("run_needs_review", 409, "The run waits for a human", "Replay or discard its dead letter, or cancel the run.")
+UNAUTHENTICATED = _row(
+    "unauthenticated", 401, "No valid API key", "Send `Authorization: Bearer af_...` with a key that is not revoked."
+)
+NOT_FOUND = _row(
+    "not_found",
+    404,
+    "There is no such thing here",
+    "Check the path and the id. What belongs to another tenant is not found either.",
+)
+METHOD_NOT_ALLOWED = _row(
+    "method_not_allowed", 405, "The path does not know this method", "Use a method that the `Allow` header lists."
+)
+NOT_READY = _row(
+    "not_ready",
+    409,
+    "The run has not ended yet",
+    "Ask again after `Retry-After` seconds, or wait with `Prefer: wait=60` on the run.",
+)
+RUN_NEEDS_REVIEW = _row(
+    "run_needs_review", 409, "The run waits for a human", "Replay or discard its dead letter, or cancel the run."
+)
 RUN_FAILED = _row("run_failed", 409, "The run failed, so it has no result", "Read `error`; a new run may do better.")
 RUN_CANCELLED = _row("run_cancelled", 409, "The run was cancelled, so it has no result", "Submit a new run.")
-RUN_EXPIRED = _row("run_expired", 409, "The run's deadline passed, so it has no result", "Submit a new run with a later deadline.")
-RUN_ENDED = _row("run_ended", 409, "The run has already ended, so it cannot be cancelled", "Read the run: its end stays as it is.")
-DEAD_LETTER_CLOSED = _row("dead_letter_closed", 409, "The dead letter is no longer open", "Read the dead letter: somebody replayed or discarded it, or its run has ended.")
-BODY_TOO_LARGE = _row("body_too_large", 413, "The request body is too large", "Send less: `GET /v1/meta` tells the limit. Large documents belong in a store that the agent's tools can read.")
-UNSUPPORTED_MEDIA_TYPE = _row("unsupported_media_type", 415, "The request body is not declared as JSON", "Send `Content-Type: application/json`.")
+RUN_EXPIRED = _row(
+    "run_expired", 409, "The run's deadline passed, so it has no result", "Submit a new run with a later deadline."
+)
+RUN_ENDED = _row(
+    "run_ended", 409, "The run has already ended, so it cannot be cancelled", "Read the run: its end stays as it is."
+)
+DEAD_LETTER_CLOSED = _row(
+    "dead_letter_closed",
+    409,
+    "The dead letter is no longer open",
+    "Read the dead letter: somebody replayed or discarded it, or its run has ended.",
+)
+BODY_TOO_LARGE = _row(
+    "body_too_large",
+    413,
+    "The request body is too large",
+    "Send less: `GET /v1/meta` tells the limit. Large documents belong in a store that the agent's tools can read.",
+)
+UNSUPPORTED_MEDIA_TYPE = _row(
+    "unsupported_media_type", 415, "The request body is not declared as JSON", "Send `Content-Type: application/json`."
+)
 INVALID_JSON = _row("invalid_json", 422, "The body is not acceptable JSON", "Mend the place that `errors` points at.")
 INVALID_REQUEST = _row("invalid_request", 422, "The request is not valid", "Mend every place that `errors` names.")
-IDEMPOTENCY_KEY_REUSED = _row("idempotency_key_reused", 422, "The Idempotency-Key was used for another request", "Send a new key, or exactly the same body again.")
+IDEMPOTENCY_KEY_REUSED = _row(
+    "idempotency_key_reused",
+    422,
+    "The Idempotency-Key was used for another request",
+    "Send a new key, or exactly the same body again.",
+)
 INTERNAL_ERROR = _row("internal_error", 500, "Something here is broken", "Try again; if it stays, report `request_id`.")
-UNAVAILABLE = _row("unavailable", 503, "The service cannot do this now", "Try again after `Retry-After` seconds, a POST with the same Idempotency-Key.")
+UNAVAILABLE = _row(
+    "unavailable",
+    503,
+    "The service cannot do this now",
+    "Try again after `Retry-After` seconds, a POST with the same Idempotency-Key.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +117,13 @@ class Problem(Exception):
     """Raised anywhere below the edge to answer with a problem. ``more`` are extra members of its document."""
 
     def __init__(
-        self, kind: Kind, detail: str | None = None, *, errors: Sequence[Fault] = (),
-        headers: Mapping[str, str] | None = None, more: Mapping[str, object] | None = None,
+        self,
+        kind: Kind,
+        detail: str | None = None,
+        *,
+        errors: Sequence[Fault] = (),
+        headers: Mapping[str, str] | None = None,
+        more: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(detail or kind.title)
         self.kind, self.detail, self.errors = kind, detail or kind.remedy, errors

@@ -59,15 +59,21 @@ async def create_run(request: Request) -> Response:
 async def list_runs(
     request: Request,
     status: Annotated[list[RunState] | None, Query(description="Only runs in one of these states.")] = None,
-    agent: Annotated[str | None, Query(pattern="^[a-z][a-z0-9_-]{0,59}$", description="Only runs of this agent.")] = None,
+    agent: Annotated[
+        str | None, Query(pattern="^[a-z][a-z0-9_-]{0,59}$", description="Only runs of this agent.")
+    ] = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Response:
     """The newest runs first, without their input and output."""
     parts = services(request)
     rows = await reads.run_page(
-        parts.ingress.db, principal(request).tenant_id, states=[one.value for one in status or ()], agent=agent,
-        before=cursors.decode_id("runs", cursor), limit=limit + 1,
+        parts.ingress.db,
+        principal(request).tenant_id,
+        states=[one.value for one in status or ()],
+        agent=agent,
+        before=cursors.decode_id("runs", cursor),
+        limit=limit + 1,
     )
     found = [documents.run_summary(row, await parts.model_of(row.bundle_id)) for row in rows[:limit]]
     return listed(request, found, cursors.encode("runs", rows[limit - 1].id) if len(rows) > limit else None)
@@ -93,7 +99,8 @@ async def get_result(request: Request, run_id: str) -> Response:
         return Response(dumps(document), 200, {"ETag": f'"{row.version}"', "Cache-Control": PRIVATE}, JSON)
     seconds = retry_after(row.state, row.age)
     raise Problem(
-        NO_RESULT.get(RunState(row.state), problems.NOT_READY), f"the run is {row.state}",
+        NO_RESULT.get(RunState(row.state), problems.NOT_READY),
+        f"the run is {row.state}",
         headers={} if seconds is None else {"Retry-After": str(seconds)},
         more={"status_of_run": row.state, "error": documents.raw(row.error)},
     )

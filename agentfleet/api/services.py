@@ -1,6 +1,6 @@
 """What the routes work with, built once per process on its own event loop."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -35,7 +35,7 @@ class Services:
 
 
 @asynccontextmanager
-async def open_services(ingress: Ingress) -> AsyncIterator[Services]:
+async def open_services(ingress: Ingress) -> AsyncGenerator[Services]:
     """The services over ``ingress``, which the caller closes."""
     watch = Watch(ingress.db)
     deltas = DeltaReader(ingress.redis, prefix=ingress.settings.redis_prefix)

@@ -20,6 +20,7 @@ router = APIRouter(tags=["runs"])
 async def list_steps(
     request: Request,
     run_id: str,
+    *,
     attempts: Annotated[bool, Query(description="Add every ended attempt to its step.")] = False,
     cursor: Cursor = None,
     limit: Limit = 50,

@@ -37,14 +37,25 @@ def new_run(request: Request, body: Mapping[str, Any], parts: Services) -> NewRu
     metadata = _metadata(body, faults)
     deadline = _deadline(body, faults)
     if faults or agent is None:
-        raise Problem(INVALID_REQUEST, "; ".join(f"{f.pointer}: {f.detail}" for f in faults[:3]), errors=faults[:MAX_FAULTS])
+        raise Problem(
+            INVALID_REQUEST, "; ".join(f"{f.pointer}: {f.detail}" for f in faults[:3]), errors=faults[:MAX_FAULTS]
+        )
     bundle = parts.pinned[agent.name]
     value = body["input"]
     said = value if isinstance(value, str) else text
     key = request_key(request)
     return NewRun(
-        agent.name, bundle.id, agent.pool, text, orjson.dumps([{"type": "text", "text": said}]).decode(),
-        parts.first[agent.name], priority, metadata, _traceparent(request), _sooner(deadline, agent), key,
+        agent.name,
+        bundle.id,
+        agent.pool,
+        text,
+        orjson.dumps([{"type": "text", "text": said}]).decode(),
+        parts.first[agent.name],
+        priority,
+        metadata,
+        _traceparent(request),
+        _sooner(deadline, agent),
+        key,
         None if key is None else fingerprint(b"POST /v1/runs", orjson.dumps(body, option=orjson.OPT_SORT_KEYS)),
     )
 
@@ -102,10 +113,12 @@ def _metadata(body: Mapping[str, Any], faults: list[Fault]) -> str:
         return ""
     for key, text in cast("dict[str, Any]", value).items():
         if not 1 <= len(key) <= MAX_METADATA_KEY or not isinstance(text, str) or len(text) > MAX_METADATA_VALUE:
-            faults.append(Fault(
-                f"keys have 1 to {MAX_METADATA_KEY} characters, values are texts of at most {MAX_METADATA_VALUE}",
-                pointer=pointer("metadata", key),
-            ))
+            faults.append(
+                Fault(
+                    f"keys have 1 to {MAX_METADATA_KEY} characters, values are texts of at most {MAX_METADATA_VALUE}",
+                    pointer=pointer("metadata", key),
+                )
+            )
     return orjson.dumps(value).decode()
 
 
@@ -114,7 +127,9 @@ def _deadline(body: Mapping[str, Any], faults: list[Fault]) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MAX_DEADLINE:
-        faults.append(Fault(f"must be a number of seconds, more than 0 and at most {MAX_DEADLINE:.0f}", pointer="/deadline"))
+        faults.append(
+            Fault(f"must be a number of seconds, more than 0 and at most {MAX_DEADLINE:.0f}", pointer="/deadline")
+        )
         return None
     return float(value)
 

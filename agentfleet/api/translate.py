@@ -33,30 +33,36 @@ def problem_of(error: Exception) -> Problem:
     """The problem that ``error`` is answered with; what nobody expected is logged and hidden behind a 500."""
     match error:
         case Problem():
-            return error
+            problem = error
         case KeyReused():
-            return Problem(problems.IDEMPOTENCY_KEY_REUSED, str(error))
+            problem = Problem(problems.IDEMPOTENCY_KEY_REUSED, str(error))
         case RequestValidationError():
             faults = [_fault(found["loc"], found["msg"]) for found in error.errors()]
-            return Problem(problems.INVALID_REQUEST, errors=faults)
+            problem = Problem(problems.INVALID_REQUEST, errors=faults)
         case HTTPException():
-            return Problem(_by_status(error.status_code), headers=error.headers)
+            problem = Problem(_by_status(error.status_code), headers=error.headers)
         case ClientDisconnect():
-            return Problem(problems.BAD_REQUEST, "the client went away")
+            problem = Problem(problems.BAD_REQUEST, "the client went away")
         case _ if isinstance(error, UNAVAILABLE):
             log.warning("database_unavailable", error=str(error)[:500], error_type=type(error).__name__)
-            return Problem(problems.UNAVAILABLE, "the database cannot be reached", headers=TRY_AGAIN)
+            problem = Problem(problems.UNAVAILABLE, "the database cannot be reached", headers=TRY_AGAIN)
         case _:
             log.error("request_failed", error_type=type(error).__name__, exc_info=error)
-            return Problem(problems.INTERNAL_ERROR)
+            problem = Problem(problems.INTERNAL_ERROR)
+    return problem
 
 
 def answer(problem: Problem, scope: Scope) -> Response:
     """The ``application/problem+json`` response."""
     kind = problem.kind
     document: dict[str, object] = {
-        "type": kind.type, "title": kind.title, "status": kind.status, "detail": problem.detail,
-        "instance": quote(scope["path"])[:MAX_INSTANCE], "code": kind.code, "request_id": scope.get(REQUEST_ID),
+        "type": kind.type,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": problem.detail,
+        "instance": quote(scope["path"])[:MAX_INSTANCE],
+        "code": kind.code,
+        "request_id": scope.get(REQUEST_ID),
         **problem.more,
     }
     if problem.errors:

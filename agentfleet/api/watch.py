@@ -6,7 +6,7 @@ wakes those whose run has moved. It looks every ``FASTEST`` seconds while runs m
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import Final
 
 import structlog
@@ -45,7 +45,7 @@ class Watch:
         self.stopping = False
 
     @contextlib.contextmanager
-    def on(self, run_id: str, wake: asyncio.Event | None = None) -> Iterator[Watcher]:
+    def on(self, run_id: str, wake: asyncio.Event | None = None) -> Generator[Watcher]:
         """Watch ``run_id``, which the caller has read as its own tenant, inside the ``with`` block."""
         watcher = Watcher(wake or asyncio.Event())
         self._watchers.setdefault(run_id, set()).add(watcher)

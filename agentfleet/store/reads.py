@@ -31,7 +31,8 @@ class _Hot:
 
     def __init__(self, query: Select[Any]) -> None:
         self._statement = Statement(str(query.compile(dialect=psycopg.dialect())))
-        self._record = namedtuple("Record", query.selected_columns.keys())  # noqa: PYI024  # the columns are the table's
+        # The names are the table's own, so no class can list them.
+        self._record = namedtuple("Record", query.selected_columns.keys())  # noqa: PYI024  # pyright: ignore[reportUntypedNamedTuple]
 
     async def __call__(self, db: Database, tenant_id: str, **params: object) -> list[Record]:
         rows = await db.fetch_as(tenant_id, self._statement, {"tenant_id": tenant_id, **params})
@@ -99,7 +100,8 @@ async def message_page(
         select(messages)
         .join(runs, runs.c.id == messages.c.run_id)
         .where(
-            messages.c.run_id == UUID(run_id), runs.c.tenant_id == tenant_id,
+            messages.c.run_id == UUID(run_id),
+            runs.c.tenant_id == tenant_id,
             tuple_(messages.c.turn, messages.c.part) > after,
         )
         .order_by(messages.c.turn, messages.c.part)

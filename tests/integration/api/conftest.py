@@ -13,7 +13,6 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from redis.asyncio import Redis
 
-from agentfleet import bootstrap
 from agentfleet.agents import Agent, tool
 from agentfleet.agents.registry import Registry
 from agentfleet.api.app import create_app
@@ -49,7 +48,13 @@ async def look(place: str) -> str:
 
 AGENTS = (
     Agent(name="support", model="claude-sonnet-5-5", instructions="Help.", tools=[look]),
-    Agent(name="orders", model="claude-haiku-4-5", input_type=Order, output_type=Answer, budget=Budget(deadline=timedelta(minutes=1))),
+    Agent(
+        name="orders",
+        model="claude-haiku-4-5",
+        input_type=Order,
+        output_type=Answer,
+        budget=Budget(deadline=timedelta(minutes=1)),
+    ),
 )
 
 
@@ -110,7 +115,8 @@ async def connect(app: FastAPI) -> AsyncIterator[Connect]:
 
         def make(key: str | None) -> httpx2.AsyncClient:
             client = httpx2.AsyncClient(
-                transport=httpx2.ASGITransport(app=app, raise_app_exceptions=False), base_url="http://api",
+                transport=httpx2.ASGITransport(app=app, raise_app_exceptions=False),
+                base_url="http://api",
                 headers={} if key is None else {"Authorization": f"Bearer {key}"},
             )
             stack.push_async_callback(client.aclose)
@@ -128,7 +134,7 @@ async def served(app: FastAPI) -> AsyncIterator[str]:
         server = uvicorn.Server(config)
         server.lifespan = config.lifespan_class(config)
         await server.startup(sockets=[sock])
-        yield "http://127.0.0.1:{}".format(sock.getsockname()[1])
+        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
         app.state.services.watch.stop()
         await server.shutdown()
 
@@ -162,4 +168,3 @@ def submit(client: httpx2.AsyncClient) -> Callable[..., Awaitable[dict[str, Any]
         return response.json()
 
     return post
-

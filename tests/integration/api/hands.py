@@ -56,8 +56,16 @@ class Hands:
     async def call_tool(self, run_id: str) -> Claimed:
         """Let the run's open step ask for one tool call."""
         claimed = await self.claim(run_id)
-        said = Message(claimed.turn, 0, "assistant", '[{"type":"tool_use","id":"toolu_1","name":"look","input":{"place":"x"}}]')
-        call = NextStep(StepKind.TOOL, "look", claimed.turn + 1, input='{"call_id":"toolu_1","arguments":{"place":"x"}}', effect="read")
+        said = Message(
+            claimed.turn, 0, "assistant", '[{"type":"tool_use","id":"toolu_1","name":"look","input":{"place":"x"}}]'
+        )
+        call = NextStep(
+            StepKind.TOOL,
+            "look",
+            claimed.turn + 1,
+            input='{"call_id":"toolu_1","arguments":{"place":"x"}}',
+            effect="read",
+        )
         await self.settle(settlement.succeeded(claimed, Continue((call,), (said,)), usage=USAGE, usage_raw="{}"))
         return claimed
 

@@ -43,7 +43,9 @@ def text_of(document: Any) -> bytes:
 @given(body=BODIES, headers=st.dictionaries(st.sampled_from(["Idempotency-Key", "Prefer", "traceparent"]), HEADER))
 async def test_no_document_breaks_a_submit(client, body: dict[str, Any], headers: dict[str, bytes]) -> None:
     headers.pop("Prefer", None) if b"wait" in headers.get("Prefer", b"").lower() else None
-    response = await client.post("/v1/runs", content=text_of(body), headers={**headers, "Content-Type": "application/json"})
+    response = await client.post(
+        "/v1/runs", content=text_of(body), headers={**headers, "Content-Type": "application/json"}
+    )
     assert response.status_code in {202, 400, 422}, response.text
     if response.status_code == 202:
         found = await client.get(response.headers["location"])
@@ -51,7 +53,10 @@ async def test_no_document_breaks_a_submit(client, body: dict[str, Any], headers
 
 
 @SHARED
-@given(body=st.binary(max_size=300), declared=st.sampled_from(["application/json", "text/plain", "application/json;charset=utf-7"]))
+@given(
+    body=st.binary(max_size=300),
+    declared=st.sampled_from(["application/json", "text/plain", "application/json;charset=utf-7"]),
+)
 async def test_no_bytes_break_a_submit(client, body: bytes, declared: str) -> None:
     response = await client.post("/v1/runs", content=body, headers={"Content-Type": declared})
     assert response.status_code in {202, 400, 415, 422}
@@ -62,8 +67,12 @@ async def test_no_bytes_break_a_submit(client, body: bytes, declared: str) -> No
     template=st.sampled_from(TEMPLATES),
     name=NAMES,
     method=st.sampled_from(["GET", "POST", "PUT", "HEAD", "OPTIONS"]),
-    query=st.dictionaries(st.sampled_from(["limit", "cursor", "status", "agent", "after", "attempts", "x"]), NAMES, max_size=3),
-    headers=st.dictionaries(st.sampled_from(["If-None-Match", "Last-Event-ID", "X-Request-Id", "Accept", "Range"]), HEADER),
+    query=st.dictionaries(
+        st.sampled_from(["limit", "cursor", "status", "agent", "after", "attempts", "x"]), NAMES, max_size=3
+    ),
+    headers=st.dictionaries(
+        st.sampled_from(["If-None-Match", "Last-Event-ID", "X-Request-Id", "Accept", "Range"]), HEADER
+    ),
     body=st.none() | ANYTHING,
 )
 async def test_no_path_query_or_header_breaks_anything(client, template, name, method, query, headers, body) -> None:
@@ -71,6 +80,8 @@ async def test_no_path_query_or_header_breaks_anything(client, template, name, m
     path = template.replace("{run_id}", name).replace("{dead_letter_id}", name)
     query = {key: value.encode(errors="replace").decode() for key, value in query.items()}
     content = None if body is None else text_of(body)
-    response = await client.request(method, path, params=query, headers={**headers, "Content-Type": "application/json"}, content=content)
+    response = await client.request(
+        method, path, params=query, headers={**headers, "Content-Type": "application/json"}, content=content
+    )
     assert response.status_code < 500, response.text
     assert response.headers["x-request-id"]

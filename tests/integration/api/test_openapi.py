@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from agentfleet.api import schemas
 from agentfleet.api.app import ROUTES
@@ -21,7 +21,9 @@ def described() -> dict[str, Any]:
 
 
 def operations(described: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
-    return [(path, method, operation) for path, item in described["paths"].items() for method, operation in item.items()]
+    return [
+        (path, method, operation) for path, item in described["paths"].items() for method, operation in item.items()
+    ]
 
 
 def test_the_published_document_is_current(described) -> None:
@@ -91,11 +93,11 @@ BODIES: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("body", BODIES, ids=range(len(BODIES)))
-async def test_a_body_is_accepted_exactly_when_its_schema_accepts_it(client, body: dict[str, Any]) -> None:
-    try:
-        TypeAdapter(schemas.RunRequest).validate_json(json.dumps(body), strict=True)
-        expected = 202
-    except ValidationError:
-        expected = 422
-    assert (await client.post("/v1/runs", json=body)).status_code == expected
+async def test_a_body_is_accepted_exactly_when_its_schema_accepts_it(client) -> None:
+    for body in BODIES:
+        try:
+            schemas.RunRequest.model_validate_json(json.dumps(body), strict=True)
+            expected = 202
+        except ValidationError:
+            expected = 422
+        assert (await client.post("/v1/runs", json=body)).status_code == expected, body

@@ -7,6 +7,7 @@ import httpx2
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from agentfleet.api.app import create_app
 from agentfleet.store import api_keys
@@ -35,9 +36,9 @@ async def impatient(database_url, redis, settings) -> AsyncIterator[httpx2.Async
 
 async def test_a_database_that_is_gone_is_a_503_never_a_500(database_url, impatient) -> None:
     run = (await impatient.post("/v1/runs", json=BODY)).json()
-    name = psycopg.conninfo.conninfo_to_dict(database_url)["dbname"]
+    name = conninfo_to_dict(database_url)["dbname"]
     with psycopg.connect(database_url, dbname="postgres", autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(str(name))))
         try:
             for _ in range(6):  # more often than there are connections to be found broken
                 for path in (run["urls"]["self"], "/v1/runs", "/v1/dead-letters", run["urls"]["events"]):
@@ -50,7 +51,7 @@ async def test_a_database_that_is_gone_is_a_503_never_a_500(database_url, impati
             assert (ready.status_code, ready.json()["checks"]["database"]) == (503, "unreachable")
             assert (await impatient.get("/healthz")).status_code == 200
         finally:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(str(name))))
 
 
 async def test_waiters_outlive_a_broken_connection(client, submit, hands, app, database_url) -> None:

@@ -21,7 +21,12 @@ async def test_a_finished_run_tells_everything(client, submit, hands) -> None:
         "steps": 2, "tool_calls": 0, "input_tokens": 120, "output_tokens": 30, "cache_read_tokens": 1000,
         "cache_write_tokens": 10, "cost_usd": "0.0125",
     }  # fmt: skip
-    assert (found.model, found.agent, found.priority, found.metadata) == ("claude-sonnet-5-5", "support", 5, {"order": "17"})
+    assert (found.model, found.agent, found.priority, found.metadata) == (
+        "claude-sonnet-5-5",
+        "support",
+        5,
+        {"order": "17"},
+    )
     assert found.started_at is not None
     assert found.deadline_at is not None
     assert found.finished_at is None
@@ -156,18 +161,18 @@ async def test_runs_are_listed_by_state_and_agent(client, submit, hands) -> None
     assert [r["id"] for r in await walk(client, "/v1/runs", agent="orders", limit=1)] == [order]
     both = await client.get("/v1/runs?status=succeeded&status=queued&agent=support&limit=1")
     assert both.json()["data"][0]["id"] == queued
-    rest = await client.get(both.headers["link"].split(">")[0][1:])
+    rest = await client.get(both.headers["link"].partition(">")[0][1:])
     assert [r["id"] for r in rest.json()["data"]] == [done]
     assert await walk(client, "/v1/runs", agent="unknown") == []
 
 
-@pytest.mark.parametrize(
-    "query", ["limit=0", "limit=201", "limit=x", "status=done", "agent=A%00", "agent=", "cursor=x", "cursor=" + "x" * 300]
-)
-async def test_a_query_that_is_not_valid_names_its_parameter(client, query: str) -> None:
-    response = await client.get(f"/v1/runs?{query}")
-    assert problem(response, 422) == "invalid_request"
-    assert response.json()["errors"][0]["parameter"].split(".")[0] == query.split("=")[0]
+async def test_a_query_that_is_not_valid_names_its_parameter(client) -> None:
+    for query in (
+        "limit=0", "limit=201", "limit=x", "status=done", "agent=A%00", "agent=", "cursor=x", "cursor=" + "x" * 300,
+    ):  # fmt: skip
+        response = await client.get(f"/v1/runs?{query}")
+        assert problem(response, 422) == "invalid_request"
+        assert response.json()["errors"][0]["parameter"].partition(".")[0] == query.partition("=")[0]
 
 
 async def test_a_list_leaves_the_large_documents_out(client, submit, hands) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 
-import pytest
 from sqlalchemy import func, select
 
 from agentfleet.store.tables import runs
@@ -71,11 +70,11 @@ async def test_one_reused_key_spoils_nobody_elses_submit(client) -> None:
     assert len({answer.json()["id"] for answer in answers}) == 19
 
 
-@pytest.mark.parametrize("given", ["", "x" * 256, "a\tb", "caf\u00e9".encode("latin-1")])
-async def test_a_key_that_cannot_be_one_is_refused(client, given: str | bytes) -> None:
-    response = await client.post("/v1/runs", json=BODY, headers={"Idempotency-Key": given})
-    assert problem(response, 400) == "invalid_header"
-    assert response.json()["errors"][0]["parameter"] == "Idempotency-Key"
+async def test_a_key_that_cannot_be_one_is_refused(client) -> None:
+    for given in ("", "x" * 256, "a\tb", "caf\u00e9".encode("latin-1")):
+        response = await client.post("/v1/runs", json=BODY, headers={"Idempotency-Key": given})
+        assert problem(response, 400) == "invalid_header"
+        assert response.json()["errors"][0]["parameter"] == "Idempotency-Key"
 
 
 async def test_two_keys_are_none(client) -> None:

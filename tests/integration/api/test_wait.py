@@ -5,21 +5,18 @@ import asyncio
 import pytest
 
 from agentfleet.api import schemas
+from tests.integration.api.waits import until
 
 LONG = {"Prefer": "wait=20"}
 
 
 async def until_watched(app, run_id: str) -> None:
     """Return when somebody waits for the run."""
-    async with asyncio.timeout(20):
-        while run_id not in app.state.services.watch._watchers:
-            await asyncio.sleep(0.01)
+    await until(lambda: run_id in app.state.services.watch._watchers)
 
 
 async def until_unwatched(app) -> None:
-    async with asyncio.timeout(20):
-        while app.state.services.watch._watchers:
-            await asyncio.sleep(0.01)
+    await until(lambda: not app.state.services.watch._watchers)
 
 
 async def test_a_waiting_reader_gets_the_end_of_the_run(client, submit, hands, app) -> None:
@@ -38,9 +35,7 @@ async def test_steps_in_between_do_not_end_the_wait(client, submit, hands, app) 
     await until_watched(app, run["id"])
     await hands.call_tool(run["id"])
     watcher = next(iter(app.state.services.watch._watchers[run["id"]]))
-    async with asyncio.timeout(20):
-        while watcher.seen is None or watcher.seen.version < 3:
-            await asyncio.sleep(0.01)
+    await until(lambda: watcher.seen is not None and watcher.seen.version >= 3)
     assert not waiting.done()
     await client.post(run["urls"]["cancel"])
     assert (await waiting).json()["status"] == "cancelled"
@@ -57,9 +52,7 @@ async def test_a_run_that_needs_a_human_ends_the_wait(client, submit, hands, app
 async def test_a_submit_may_wait_for_the_whole_run(client, hands, app) -> None:
     post = client.post("/v1/runs", json={"agent": "support", "input": "x"}, headers=LONG)
     waiting = asyncio.create_task(post)
-    async with asyncio.timeout(20):
-        while not app.state.services.watch._watchers:
-            await asyncio.sleep(0.01)
+    await until(lambda: bool(app.state.services.watch._watchers))
     [run_id] = app.state.services.watch._watchers
     await hands.finish(run_id)
     response = await waiting
@@ -120,6 +113,4 @@ async def test_nothing_is_asked_when_nobody_waits(client, submit, hands, app) ->
     await until_watched(app, run["id"])
     await hands.finish(run["id"])
     await waiting
-    async with asyncio.timeout(20):
-        while watch._poller is not None:
-            await asyncio.sleep(0.01)
+    await until(lambda: watch._poller is None)

@@ -62,8 +62,12 @@ async def test_a_new_key_works_soon_after_a_try_that_came_too_early(world: World
     assert await authenticate(make(2)) == ACME
 
 
-@pytest.mark.parametrize("key", ["", "af_", "sk-ant-api03-aaaaaaaaaaaaaaaaaaaaaaaaaa", "af_" + "x" * 500, make(1) + "\n", make(1) + "\u00e9"])
-async def test_what_cannot_be_a_key_never_reaches_the_database(world: World, authenticate: Authenticator, key: str) -> None:
+@pytest.mark.parametrize(
+    "key", ["", "af_", "sk-ant-api03-aaaaaaaaaaaaaaaaaaaaaaaaaa", "af_" + "x" * 500, make(1) + "\n", make(1) + "\u00e9"]
+)
+async def test_what_cannot_be_a_key_never_reaches_the_database(
+    world: World, authenticate: Authenticator, key: str
+) -> None:
     assert await authenticate(key) is None
     assert world.looks == 0
 

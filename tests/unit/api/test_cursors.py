@@ -1,4 +1,5 @@
 import base64
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -40,7 +41,9 @@ def test_a_cursor_of_another_list_or_of_nobodys_is_refused(cursor: str) -> None:
     assert caught.value.kind.status == 422
 
 
-@pytest.mark.parametrize("cursor", [forged("steps:-1"), forged("steps:1:2"), forged("steps:9999999999"), forged("steps:\u0665")])
+@pytest.mark.parametrize(
+    "cursor", [forged("steps:-1"), forged("steps:1:2"), forged("steps:9999999999"), forged("steps:\u0665")]
+)
 def test_a_number_that_is_none_is_refused(cursor: str) -> None:
     with pytest.raises(Problem):
         cursors.decode_numbers("steps", cursor, -1)
@@ -48,13 +51,14 @@ def test_a_number_that_is_none_is_refused(cursor: str) -> None:
 
 @given(st.text(max_size=60))
 def test_any_text_is_a_cursor_or_refused(text: str) -> None:
-    try:
-        cursors.decode_numbers("steps", text, -1)
-    except Problem as problem:
-        assert problem.kind.status == 422
+    with suppress(Problem):
+        [number] = cursors.decode_numbers("steps", text, -1)
+        assert number >= 0
 
 
-@pytest.mark.parametrize("text", ["", "1", "replay", ID + "0", ID.replace("-", ""), f"{{{ID}}}", f"urn:uuid:{ID}", f" {ID}", ID + "\n"])
+@pytest.mark.parametrize(
+    "text", ["", "1", "replay", ID + "0", ID.replace("-", ""), f"{{{ID}}}", f"urn:uuid:{ID}", f" {ID}", ID + "\n"]
+)
 def test_what_is_no_uuid_in_its_usual_form_names_nothing(text: str) -> None:
     with pytest.raises(Problem) as caught:
         cursors.parse_id("run", text)

@@ -1,0 +1,41 @@
+"""The documents of the API as clients see them. Only ``/openapi.json`` and the tests use them: answers are written from
+rows by ``documents``, and the tests check them against these models.
+"""
+
+from agentfleet.api.schemas.base import Problem
+from agentfleet.api.schemas.operations import (
+    Agents,
+    DeadLetter,
+    DeadLetterPage,
+    Liveness,
+    Meta,
+    Readiness,
+    Replayed,
+    ReplayRequest,
+)
+from agentfleet.api.schemas.runs import Accepted, Result, Run, RunPage, RunRequest, RunSummary
+from agentfleet.api.schemas.steps import Delta, Event, Message, MessagePage, Step, StepPage
+
+__all__ = [
+    "Accepted",
+    "Agents",
+    "DeadLetter",
+    "DeadLetterPage",
+    "Delta",
+    "Event",
+    "Liveness",
+    "Message",
+    "MessagePage",
+    "Meta",
+    "Problem",
+    "Readiness",
+    "ReplayRequest",
+    "Replayed",
+    "Result",
+    "Run",
+    "RunPage",
+    "RunRequest",
+    "RunSummary",
+    "Step",
+    "StepPage",
+]

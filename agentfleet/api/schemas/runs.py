@@ -1,0 +1,110 @@
+"""Runs."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from agentfleet.api import submissions
+from agentfleet.api.schemas.base import Document, Dollars, Error, Id, Page
+from agentfleet.domain.states import BLOCKED_ON, RunState
+
+
+class RunRequest(Document):
+    """A run to be accepted."""
+
+    agent: str = Field(description="The name of one of `GET /v1/agents`.", examples=["support"])
+    input: Annotated[str, Field(min_length=1)] | dict[str, Any] = Field(
+        description="What the agent is asked: a text, or an object of the agent's `input_schema`.",
+        examples=["Where is order 17?"],
+    )
+    priority: int = Field(
+        0,
+        ge=submissions.PRIORITIES[0],
+        le=submissions.PRIORITIES[-1],
+        description="Larger goes first, within the tenant.",
+    )
+    metadata: dict[
+        Annotated[str, Field(min_length=1, max_length=submissions.MAX_METADATA_KEY)],
+        Annotated[str, Field(max_length=submissions.MAX_METADATA_VALUE)],
+    ] = Field(
+        default_factory=dict,
+        max_length=submissions.MAX_METADATA,
+        description="Yours; tools and answers carry it along.",
+    )
+    deadline: float | None = Field(
+        None,
+        gt=0,
+        le=submissions.MAX_DEADLINE,
+        description="Seconds from now after which the run expires, whatever it does.",
+    )
+
+
+class Urls(Document):
+    """Where to go on, relative to this server."""
+
+    self: str
+    events: str
+    steps: str
+    messages: str
+    result: str
+    cancel: str
+
+
+class Accepted(Document):
+    """A run that is committed."""
+
+    id: Id
+    status: RunState = Field(description="Treat a state that you do not know as one that has not ended.")
+    agent: str
+    created_at: datetime
+    urls: Urls
+
+
+class Usage(Document):
+    """What a run has consumed so far."""
+
+    steps: int
+    tool_calls: int
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    cost_usd: Dollars
+
+
+class RunSummary(Accepted):
+    """A run without its large documents."""
+
+    blocked_on: Annotated[str, Field(json_schema_extra={"enum": [*BLOCKED_ON]})] | None = Field(
+        description="What a waiting run waits for."
+    )
+    model: str
+    bundle_id: str = Field(description="Names the prompt, tools, model and limits that the run keeps to its end.")
+    priority: int
+    metadata: dict[str, str]
+    error: Error | None
+    usage: Usage
+    version: int = Field(description="Raised by every change; the ETag.")
+    started_at: datetime | None
+    finished_at: datetime | None
+    deadline_at: datetime | None
+
+
+class Run(RunSummary):
+    """A run."""
+
+    input: str | dict[str, Any]
+    output: Any = Field(description="Of a run that succeeded: a text, or an object of the agent's `output_schema`.")
+
+
+class Result(Document):
+    """The output of a run that succeeded."""
+
+    id: Id
+    status: Literal[RunState.SUCCEEDED]
+    output: Any
+
+
+class RunPage(Page[RunSummary]):
+    """Runs, the newest first."""

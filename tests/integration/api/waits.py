@@ -1,0 +1,26 @@
+"""Waiting for a condition, with patience but not for ever."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+PATIENCE: Final = 20
+"""Seconds: the machine may be busy."""
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Return when ``condition`` holds."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.01)
+
+
+async def until_answer(condition: Callable[[], Awaitable[object]]) -> None:
+    """Return when what ``condition`` asks somebody holds."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            if await condition():
+                return
+            await asyncio.sleep(0.01)
