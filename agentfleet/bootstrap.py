@@ -108,7 +108,7 @@ def redis_client(settings: Settings) -> Redis:
         socket_connect_timeout=5,
         socket_keepalive=True,
     )
-    return Redis(connection_pool=pool)
+    return Redis.from_pool(pool)  # owns it: closing the client closes the connections
 
 
 def retry_policy(settings: Settings) -> RetryPolicy:
@@ -143,7 +143,7 @@ async def worker(settings: Settings) -> AsyncGenerator[Serving]:
         db, redis = await _servers(stack, settings, FLEET_ROLE, "worker")
         publisher = RedisPublisher(redis, prefix=settings.redis_prefix)
         threads = ThreadPoolExecutor(settings.tool_threads, thread_name_prefix="tool")
-        stack.callback(threads.shutdown, wait=False, cancel_futures=True)  # a thread cannot be stopped: the process ends
+        stack.callback(threads.shutdown, wait=False, cancel_futures=True)  # nobody can stop a thread
         reasoner = make_reasoner(
             settings.provider,
             base_url=settings.provider_base_url,

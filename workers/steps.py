@@ -20,6 +20,7 @@ from workers.app import app, settings
 
 
 def main() -> None:
+    """Take and run steps until told to stop, with the settings of the environment."""
     logs.configure(settings.log_level, settings.log_format, process="steps")
     if settings.metrics_port:
         start_http_server(settings.metrics_port)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from celery import Celery
-from kombu import Queue
+from kombu.entity import Queue
 
 from agentfleet.broker import names, transport
 from agentfleet.broker.task import StepTask
@@ -12,12 +12,12 @@ from agentfleet.settings import Settings
 
 
 def make_app(settings: Settings) -> Celery:
-    """The app of workers and of Flower; producers do not need one. Raises ``InvalidInput`` when there is no Redis URL."""
+    """The app of workers and of Flower; producers do not need one. Raises ``InvalidInput`` without a Redis URL."""
     if settings.redis_url is None:
         raise InvalidInput("AGENTFLEET_REDIS_URL", "is not set: workers need the Redis that the ingress uses")
     url = settings.redis_url
     if settings.transport == "doorbell" and url.startswith("rediss:"):
-        raise InvalidInput("AGENTFLEET_REDIS_URL", "rediss:// needs AGENTFLEET_TRANSPORT=redis: the doorbell speaks no TLS")
+        raise InvalidInput("AGENTFLEET_REDIS_URL", "rediss:// needs AGENTFLEET_TRANSPORT=redis: a doorbell has no TLS")
     if settings.transport == "doorbell":
         transport.register()
         url = transport.ALIAS + url.removeprefix("redis")
@@ -28,6 +28,7 @@ def make_app(settings: Settings) -> Celery:
 
 
 def celery_config(settings: Settings) -> dict[str, Any]:
+    """Celery's settings, each with its reason."""
     queue = names.queue(settings.redis_prefix, settings.pool)
     return {
         # State lives in Postgres: no result is ever written to the broker.

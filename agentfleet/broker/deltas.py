@@ -86,5 +86,6 @@ class RedisDeltas:
             delta = orjson.dumps({"step_id": writer.step_id, "text": "".join(writer.pieces)})
             writer.pieces.clear()
             stream = names.deltas(self._prefix, writer.run_id)
-            pipe.xadd(stream, {"d": delta}, maxlen=MAX_ENTRIES, approximate=True).expire(stream, TTL)
+            pipe.xadd(stream, {"d": delta}, maxlen=MAX_ENTRIES, approximate=True)
+            pipe.expire(stream, TTL)
         await pipe.execute()

@@ -21,8 +21,8 @@ class TaskEvents:
         if self._watched(request.id):
             send = self._consumer.event_dispatcher.send
             send(
-                "task-received", uuid=request.id, name=request.name, args=request.args, kwargs="", root_id=request.root_id,
-                parent_id=None, retries=0, eta=None, expires=None,
+                "task-received", uuid=request.id, name=request.name, args=request.args, kwargs="",
+                root_id=request.root_id, parent_id=None, retries=0, eta=None, expires=None,
             )
             send("task-started", uuid=request.id)
 
@@ -34,6 +34,8 @@ class TaskEvents:
         match done.outcome:
             case "bury":
                 send("task-failed", uuid=done.request.id, exception="buried: see its dead letter", traceback="")
+            case "cancel":
+                send("task-failed", uuid=done.request.id, exception="its run reached a ceiling", traceback="")
             case "retry" | "snooze" | "hand_back":
                 send("task-retried", uuid=done.request.id, exception=done.outcome, traceback="")
             case "succeed":

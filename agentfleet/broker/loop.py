@@ -6,6 +6,7 @@ a reconnect, steps go on and settle.
 """
 
 import asyncio
+import contextlib
 import sys
 import threading
 import time
@@ -13,6 +14,8 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
+from typing import cast
 
 import structlog
 import uvloop
@@ -28,6 +31,8 @@ SWITCH_INTERVAL = 0.0005
 """Seconds. With the interpreter's 5 ms a busy loop starves the hub, and the prefetch window with it."""
 REPORT_AFTER = 0.02
 """Seconds that an outcome may wait for others before the hub is woken: acknowledging is not urgent, waking is dear."""
+LOOK_EVERY = 0.1
+"""Seconds between two looks of the hub's thread at signals while it waits for this one."""
 RELISTEN = 1.0
 """Seconds between tries to hear revocations while Redis is away; heartbeats notice them meanwhile."""
 
@@ -51,16 +56,22 @@ class Done:
 
 
 class LoopThread:
-    """Owns the thread and the loop. ``serve`` builds everything on that loop; ``drain`` is in seconds."""
+    """Owns the thread and the loop. ``serve`` builds everything on that loop.
 
-    def __init__(self, serve: Callable[[], AbstractAsyncContextManager[Serving]], *, drain: float) -> None:
-        self._serve, self._drain = serve, drain
+    ``died`` is called, in the thread, when the loop ends before anybody asked it to.
+    """
+
+    def __init__(self, serve: Callable[[], AbstractAsyncContextManager[Serving]], *, died: Callable[[], None]) -> None:
+        self._serve, self._died = serve, died
         self._taken: deque[StepRequest] = deque()
         self._pumping = False
         self.done: deque[Done] = deque()
         self.reporting = False
         """A look at ``done`` is due. Whoever looks resets it first, so that no entry is ever left without a look."""
         self.on_done: Callable[[], None] = lambda: None
+        """Wakes whoever looks, from this thread."""
+        self.finish: Callable[[], None] = lambda: None
+        """Looks. The hub's thread calls it."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._serving: Serving | None = None
         self._finish: asyncio.Future[float] | None = None
@@ -68,11 +79,12 @@ class LoopThread:
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="agentfleet-steps", daemon=True)
 
-    def start(self) -> None:
-        """Start the thread and wait until the servers are reached; raises what went wrong."""
+    def start(self, waiting: Callable[[], None] = lambda: None) -> None:
+        """Start the thread and wait until the servers are reached; raises what went wrong, or what ``waiting`` does."""
         sys.setswitchinterval(SWITCH_INTERVAL)
         self._thread.start()
-        self._ready.wait()
+        while not self._ready.wait(LOOK_EVERY):
+            waiting()
         if self._failure is not None:
             raise self._failure
 
@@ -91,29 +103,42 @@ class LoopThread:
         """Keep a message that is no step; callable from any thread."""
         self._call(lambda: self._server.bury(raw, problem))
 
-    def stop(self, within: float | None = None) -> None:
-        """Drain (``within`` seconds, by default the setting) and end the thread."""
-        if self._thread.is_alive() and self._finish is not None:
-            finish, seconds = self._finish, self._drain if within is None else within
-            self._call(lambda: None if finish.done() else finish.set_result(seconds))
-            self._thread.join()
+    def close(self) -> None:
+        """Claim nothing from now on."""
+        self._call(self._server.close)
+
+    def drain(self, within: float) -> None:
+        """Start to end: let steps finish for ``within`` seconds, hand back the rest. Then the thread ends."""
+        finish = self._finish
+        if finish is not None:
+            self._call(lambda: None if finish.done() else finish.set_result(within))
+
+    def hurry(self) -> None:
+        """Cut a drain short."""
+        self._call(self._server.hurry)
+
+    def join(self, timeout: float) -> bool:
+        """Wait up to ``timeout`` seconds for the thread; whether it has ended."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
 
     @property
     def _server(self) -> StepServer:
-        assert self._serving is not None, "started"
+        assert self._serving is not None, "started"  # noqa: S101  # only called on the loop, which serves
         return self._serving.server
 
     def _call(self, work: Callable[[], object]) -> None:
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(work)
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nothing is left to work on
+                self._loop.call_soon_threadsafe(work)
 
     def _pump(self) -> None:
         self._pumping = False
         while self._taken:
             request = self._taken.popleft()
-            self._server.start(request.id, lambda outcome, r=request, t=time.monotonic(): self._report(r, outcome, t))
+            self._server.start(request.id, partial(self._report, request, time.monotonic()))
 
-    def _report(self, request: StepRequest, outcome: str | None, started: float) -> None:
+    def _report(self, request: StepRequest, started: float, outcome: str | None) -> None:
         self.done.append(Done(request, outcome, time.monotonic() - started))
         if not self.reporting:
             self.reporting = True
@@ -123,10 +148,11 @@ class LoopThread:
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(self._main())
-        except BaseException as error:
+        except BaseException as error:  # whatever it was, nobody else sees it
             self._failure = error
             if self._ready.is_set():
                 log.exception("step_loop_died")
+                self._died()
         finally:
             self._ready.set()
 
@@ -141,6 +167,7 @@ class LoopThread:
             within = await self._finish
             await serving.server.drain(within)
             listening.cancel()
+            await asyncio.wait([listening])
 
     async def _listen(self, serving: Serving) -> None:
         while True:
@@ -150,7 +177,8 @@ class LoopThread:
                     while True:
                         message = await pubsub.get_message(timeout=5.0)
                         if message is not None:
-                            serving.server.stop(set(message["data"].decode().split()))
+                            data = cast("bytes", message["data"])
+                            serving.server.stop(set(data.decode(errors="replace").split()))
             except (RedisError, OSError) as error:
                 log.debug("revocations_unheard", error=str(error))
                 await asyncio.sleep(RELISTEN)

@@ -20,6 +20,8 @@ log = structlog.get_logger("agentfleet.broker")
 
 MAX_PENDING = 20_000
 """Envelopes kept while Redis is slow; beyond this they are dropped, as Postgres remembers them anyway."""
+FLUSH_WITHIN = 5.0
+"""Seconds that a process which ends waits for a slow Redis."""
 
 
 class RedisPublisher:
@@ -49,11 +51,12 @@ class RedisPublisher:
         self._revoked.extend(step_ids)
         self._send_soon()
 
-    async def flush(self) -> None:
-        """Wait until everything was sent or given up on."""
-        while self._sender is not None:
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.shield(self._sender)
+    async def flush(self, within: float = FLUSH_WITHIN) -> None:
+        """Wait until everything was sent or given up on, at most ``within`` seconds: Postgres sends the rest."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while self._sender is not None:
+                    await asyncio.shield(self._sender)
 
     def _send_soon(self) -> None:
         if self._sender is None:
@@ -81,7 +84,9 @@ class RedisPublisher:
         for pool, envelopes in by_pool.items():
             pipe.lpush(names.queue(self._prefix, pool), *envelopes)
         for pool in pools:
-            pipe.lpush(names.wake(self._prefix, pool), b"1").ltrim(names.wake(self._prefix, pool), 0, 0)
+            wake = names.wake(self._prefix, pool)
+            pipe.lpush(wake, b"1")
+            pipe.ltrim(wake, 0, 0)
         if revoked:
             pipe.publish(names.revoke(self._prefix), " ".join(revoked))
         await pipe.execute()

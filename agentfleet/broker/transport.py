@@ -8,9 +8,11 @@ Not guaranteed: that a message arrives, or arrives once. See ``engine.republish`
 """
 
 import base64
+import contextlib
+import select
 from queue import Empty
 from time import monotonic
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import orjson
 from kombu.transport import TRANSPORT_ALIASES, redis, virtual
@@ -55,7 +57,7 @@ class Channel(redis.Channel):
         wait = self.brpop_timeout if timeout is None else timeout
         self.client.connection.send_command("BLMPOP", wait or 0, len(keys), *keys, "RIGHT", "COUNT", count)
 
-    def _brpop_read(self, **options: Any) -> bool:
+    def _brpop_read(self, **options: Any) -> Literal[True]:
         try:
             try:
                 popped = self.client.parse_response(self.client.connection, "BLMPOP", **options)
@@ -68,7 +70,7 @@ class Channel(redis.Channel):
             queue = (key.decode() if isinstance(key, bytes) else key).rsplit(self.sep, 1)[0]
             self._queue_cycle.rotate(queue)
             for raw in messages:
-                self.connection._deliver(readable(raw, queue), queue)
+                self.connection._deliver(readable(raw, queue), queue)  # noqa: SLF001  # as kombu's own channel does
             return True
         finally:
             self._in_poll = None
@@ -86,11 +88,10 @@ def readable(raw: bytes | str, queue: str) -> dict[str, Any]:
     """The message, or, when it is none, a message about it: somebody must see it, and the worker must stay up."""
     try:
         message = orjson.loads(raw)
-        if isinstance(message["headers"], dict) and isinstance(message["properties"]["delivery_tag"], str):
+        if _is_message(message):
             message["properties"].setdefault("delivery_info", {})
-            base64.b64decode(message["body"], validate=True)
             return message
-    except (ValueError, KeyError, TypeError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         pass
     data = raw if isinstance(raw, bytes) else raw.encode()
     return {
@@ -99,10 +100,32 @@ def readable(raw: bytes | str, queue: str) -> dict[str, Any]:
         "content-encoding": "binary",
         "headers": {"task": UNREADABLE_TASK, "id": None},
         "properties": {
-            "delivery_tag": f"unreadable-{monotonic()}-{id(raw)}", "delivery_info": {"exchange": "", "routing_key": queue},
+            "delivery_tag": f"unreadable-{monotonic()}-{id(raw)}",
+            "delivery_info": {"exchange": "", "routing_key": queue},
             "body_encoding": "base64",
         },
     }
+
+
+def _is_message(message: Any) -> bool:
+    """Whether kombu and Celery can read it; raises one of the usual errors when it is something else altogether."""
+    headers, properties = message["headers"], message["properties"]
+    if not isinstance(headers.get("task", ""), str) or not isinstance(properties["delivery_tag"], str):
+        return False
+    if properties.get("body_encoding") == "base64":
+        base64.b64decode(message["body"], validate=True)
+        return True
+    return properties.get("body_encoding") is None and isinstance(message["body"], str)
+
+
+def receive_rest(channel: Any) -> None:
+    """Deliver what a pop that is under way brings: the server has taken those messages off the list already."""
+    if channel._in_poll:  # noqa: SLF001  # kombu's own word for it; there is no other
+        poll = select.poll()
+        poll.register(channel.client.connection._sock, select.POLLIN)  # noqa: SLF001  # as above
+        if poll.poll((channel.brpop_timeout + 0.5) * 1000):
+            with contextlib.suppress(Empty):
+                channel._brpop_read()  # noqa: SLF001  # as above
 
 
 def register() -> None:

@@ -11,6 +11,7 @@ from agentfleet.engine.claim import Claims
 from agentfleet.engine.heartbeat import Held, Leases
 from agentfleet.engine.perform import Performer, interrupted
 from agentfleet.engine.settle import Settler
+from agentfleet.store.database import LOST_CONNECTION
 from agentfleet.telemetry import metrics
 
 log = structlog.get_logger("agentfleet.step")
@@ -25,8 +26,7 @@ class Executor:
 
     async def __call__(self, step_id: str) -> str | None:
         """Run one step; the event that ended its attempt, or ``None`` when it was not ours to run or to settle."""
-        asked_at = time.monotonic()
-        claimed = await self._claims(step_id)
+        claimed, asked_at = await self._claim(step_id)
         if claimed is None:
             return None
         structlog.contextvars.bind_contextvars(
@@ -35,7 +35,8 @@ class Executor:
         )
         held = self._leases.hold(claimed, asked_at=asked_at)
         try:
-            done = await self._perform(held)
+            stopped = held.stopped_by  # claimed in the moment of a stop: nothing has begun
+            done = await self._perform(held) if stopped is None else self._performer.failed(claimed, stopped)
             if done is None:
                 return None
             held.settling = True
@@ -46,6 +47,18 @@ class Executor:
             return done.event.value if ours else None
         finally:
             self._leases.release(held)
+
+    async def _claim(self, step_id: str) -> tuple[Claimed | None, float]:
+        """The claimed step, and when the claim was sent. A lost connection is worth a second try.
+
+        Should the first have been committed after all, the second finds nothing, and the lease decides.
+        """
+        asked_at = time.monotonic()
+        try:
+            return await self._claims(step_id), asked_at
+        except LOST_CONNECTION:
+            asked_at = time.monotonic()
+            return await self._claims(step_id), asked_at
 
     async def _perform(self, held: Held) -> Settlement | None:
         """The attempt's settlement, or ``None`` when the step is no longer ours."""

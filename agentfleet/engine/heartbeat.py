@@ -43,6 +43,7 @@ class Leases:
     def __init__(self, db: Database, *, lease: float, pool: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._db, self._lease, self._clock = db, lease, clock
         self._held: dict[str, Held] = {}
+        self._closed_by: BaseException | None = None
         self._busy = metrics.SLOTS_BUSY.labels(pool)
 
     def __len__(self) -> int:
@@ -51,8 +52,8 @@ class Leases:
     def hold(self, claimed: Claimed, *, asked_at: float) -> Held:
         """Hold a step, whose claim was sent at ``asked_at`` (monotonic), for the current task."""
         task = asyncio.current_task()
-        assert task is not None, "a step is held by the task that performs it"
-        held = Held(claimed, task, asked_at + self._lease)
+        assert task is not None, "a step is held by the task that performs it"  # noqa: S101  # for the type checker
+        held = Held(claimed, task, asked_at + self._lease, stopped_by=self._closed_by)
         self._held[claimed.step_id] = held
         self._busy.set(len(self._held))
         return held
@@ -75,7 +76,9 @@ class Leases:
             held.stop(reason)
         return len(found)
 
-    def stop_all(self, reason: BaseException) -> int:
+    def close(self, reason: BaseException) -> int:
+        """Cancel everything, and from now on whatever was being claimed; how many ran."""
+        self._closed_by = reason
         return self.stop(set(self._held), reason)
 
     async def beat(self) -> int:
@@ -87,7 +90,7 @@ class Leases:
             kept = await steps.renew(self._db, {i: h.claimed.fence for i, h in held.items()}, lease=self._lease)
         except LOST_CONNECTION as error:
             log.warning("heartbeat_failed", error=str(error), held=len(held))
-            self._stop_overdue()
+            self.stop_overdue()
             return len(self._held)
         for step_id, one in held.items():
             if step_id in kept:
@@ -96,7 +99,7 @@ class Leases:
                 one.stop(LeaseLost(f"step {step_id} is no longer ours"))
         return len(kept)
 
-    def _stop_overdue(self) -> None:
+    def stop_overdue(self) -> None:
         """Cut off from the database: whatever has outlived its lease belongs to somebody else by now."""
         for held in list(self._held.values()):
             if self._clock() >= held.lease_end:

@@ -14,26 +14,38 @@ from agentfleet.engine.heartbeat import Leases
 from agentfleet.engine.ports import Publisher
 from agentfleet.engine.recall import recall
 from agentfleet.store import steps
-from agentfleet.store.database import Database
+from agentfleet.store.database import LOST_CONNECTION, Database
 from agentfleet.store.ids import new_id
 
 log = structlog.get_logger("agentfleet.worker")
 
 LAST_SETTLES = 5.0
 """Seconds that the settles of handed-back steps may take at the end of a drain."""
+RECONNECT_DELAY = 0.5
+"""Seconds between tries to write what nobody will send again."""
 
 
 class StepServer:
     """Runs steps until it is drained. ``heartbeat`` in seconds."""
 
     def __init__(
-        self, db: Database, publisher: Publisher, execute: Executor, leases: Leases, canceller: Canceller, *, heartbeat: float, pool: str
+        self,
+        db: Database,
+        publisher: Publisher,
+        execute: Executor,
+        leases: Leases,
+        canceller: Canceller,
+        *,
+        heartbeat: float,
+        pool: str,
     ) -> None:
-        self._db, self._publisher, self._execute, self._leases, self._canceller = db, publisher, execute, leases, canceller
+        self._db, self._publisher, self._execute = db, publisher, execute
+        self._leases, self._canceller = leases, canceller
         self._heartbeat, self._pool = heartbeat, pool
         self._running: set[asyncio.Task[object]] = set()
         self._unclaimed: list[str] = []
         self._draining = False
+        self._patience: asyncio.Timeout | None = None
         self._beating: asyncio.Task[None] | None = None
 
     def open(self) -> None:
@@ -55,46 +67,94 @@ class StepServer:
     def cancel_run(self, run_id: str) -> None:
         """Somebody revoked a step through Celery: cancel its run."""
         if _is_uuid(run_id):
-            self._spawn(self._canceller.cancel(run_id, reason="revoked through Celery"))
+            self._spawn(self._insist(lambda: self._canceller.cancel(run_id, reason="revoked through Celery")))
 
     def bury(self, raw: bytes, problem: str) -> None:
         """Keep a message that is no step of ours."""
         log.error("message_buried", problem=problem, size=len(raw))
-        self._spawn(steps.bury_message(self._db, new_id(), raw, problem))
+        letter = new_id()
+        self._spawn(self._insist(lambda: steps.bury_message(self._db, letter, raw, problem)))
+
+    def close(self) -> None:
+        """Claim nothing more."""
+        self._draining = True
+
+    def hurry(self) -> None:
+        """Cut the wait of a drain short."""
+        if self._patience is not None:
+            self._patience.reschedule(asyncio.get_running_loop().time())
 
     async def drain(self, within: float) -> None:
         """Claim nothing more, let finish what ends ``within`` seconds, hand back the rest."""
-        self._draining = True
+        self.close()
         log.info("drain_started", running=len(self._running), within=within)
-        if self._running:
-            await asyncio.wait(self._running, timeout=within)
-        stopped = self._leases.stop_all(WorkerStopping("the worker stops"))
-        if self._running:
-            await asyncio.wait(self._running, timeout=LAST_SETTLES)
+        await self._recall()
+        await self._finished(within)
+        stopped = self._leases.close(WorkerStopping("the worker stops"))
+        await self._finished(LAST_SETTLES)
         if self._beating is not None:
             self._beating.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._beating
-        recalled = await recall(self._db, self._publisher, self._pool, self._unclaimed)
+            await asyncio.wait([self._beating])
+        await self._recall()
         if stopped:
             await self._publisher.wake(self._pool)
-        log.info("drain_ended", handed_back=stopped, recalled=recalled, left=len(self._running))
+        log.info("drain_ended", handed_back=stopped, left=len(self._running))
+
+    async def _finished(self, within: float) -> None:
+        """Wait until nothing runs, or for ``within`` seconds, or until somebody is in a hurry."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within) as self._patience:
+                while self._running:
+                    await asyncio.wait(self._running)
+        self._patience = None
+
+    async def _recall(self) -> None:
+        """Return what was never claimed. Without a database the reconciler rings for it later."""
+        step_ids, self._unclaimed = self._unclaimed, []
+        try:
+            async with asyncio.timeout(LAST_SETTLES):
+                recalled = await recall(self._db, self._publisher, self._pool, step_ids)
+        except (TimeoutError, *LOST_CONNECTION) as error:
+            log.warning("recall_failed", steps=len(step_ids), error=str(error))
+        else:
+            if recalled:
+                log.info("recalled", steps=recalled)
 
     async def _run(self, step_id: str, done: Callable[[str | None], None]) -> None:
         outcome = None
         try:
             if _is_uuid(step_id):
                 outcome = await self._execute(step_id)
-        except Exception:
+        except LOST_CONNECTION as error:
+            log.warning("step_abandoned", step_id=step_id, error=str(error))  # its lease or its message decides
+        except (Exception, SystemExit):  # a tool that exits must not take the other steps with it
             log.exception("step_abandoned", step_id=step_id)  # its lease decides
         finally:
             done(outcome)
+
+    async def _insist(self, work: Callable[[], Awaitable[object]]) -> None:
+        """Nobody will ask for it again, so outlast the database's absence."""
+        while True:
+            try:
+                await work()
+            except LOST_CONNECTION as error:
+                log.warning("not_written_yet", error=str(error))
+                await asyncio.sleep(RECONNECT_DELAY)
+            except Exception:
+                log.exception("not_written")
+                return
+            else:
+                return
 
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self._heartbeat)
             try:
-                await self._leases.beat()
+                async with asyncio.timeout(self._heartbeat):
+                    await self._leases.beat()
+            except TimeoutError:
+                log.warning("heartbeat_late", within=self._heartbeat, held=len(self._leases))
+                self._leases.stop_overdue()
             except Exception:
                 log.exception("heartbeat_failed")
 
