@@ -177,5 +177,5 @@ async def step_row(db: Database, step_id: str) -> Row[Any]:
 def execute(database_url: str, statement: str, *params: object) -> list[tuple[Any, ...]]:
     """One statement as the database's owner, whom row-level security does not bind."""
     with psycopg.connect(database_url, autocommit=True) as connection:
-        cursor = connection.execute(statement.encode(), params)
+        cursor = connection.execute(statement.encode(), params or None)
         return cursor.fetchall() if cursor.description else []

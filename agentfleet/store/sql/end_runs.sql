@@ -1,6 +1,7 @@
 -- Cancel, expire, or fail runs from outside: the run, its open steps and its open dead letters in one transaction.
 -- Called by engine.cancel, after lock_runs, so that no step escapes which a settle has just created. A running step
 -- loses its lease here, so its worker's settle matches nothing.
+-- Indexes: runs_pkey, steps_run_id_key, steps_pkey, dead_letters_one_open_per_step.
 -- Zero rows for a run: it had already ended. One row per running step (step_id NULL when there is none).
 WITH locked AS MATERIALIZED (
     SELECT r.id, r.agent, r.event_seq FROM runs r
@@ -17,7 +18,7 @@ WITH locked AS MATERIALIZED (
     SELECT id, fence, attempt, 'cancel', worker, dispatched_at, claimed_at, agentfleet_now() FROM cancelled WHERE was = 'running'
 ), letters AS (
     UPDATE dead_letters d SET state = 'discarded', resolved_at = agentfleet_now()
-    FROM locked l WHERE d.run_id = l.id AND d.state = 'open' AND d.step_id IN (SELECT id FROM cancelled)
+    WHERE d.step_id = ANY(ARRAY(SELECT id FROM cancelled)) AND d.state = 'open'
 ), events AS (
     INSERT INTO run_events (run_id, seq, type, data)
     SELECT id, event_seq + 1, 'run.' || %(state)s, %(data)s FROM locked
@@ -25,6 +26,6 @@ WITH locked AS MATERIALIZED (
     UPDATE runs r
     SET state = %(state)s, blocked_on = NULL, open_steps = 0, waiting_steps = 0, error = %(error)s,
         version = r.version + 1, event_seq = r.event_seq + 1, finished_at = agentfleet_now()
-    FROM locked l WHERE r.id = l.id
+    FROM locked l WHERE r.id = l.id AND r.id = ANY(%(run_id)s::uuid[])
 )
 SELECT l.id::text, l.agent, c.id::text FROM locked l LEFT JOIN cancelled c ON c.run_id = l.id AND c.was = 'running'

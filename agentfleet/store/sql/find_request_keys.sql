@@ -1,3 +1,7 @@
 -- The runs that took these request keys first. Called by engine.submit after a conflict.
-SELECT k.key, k.fingerprint, k.run_id::text, r.created_at FROM request_keys k JOIN runs r ON r.id = k.run_id
-WHERE k.tenant_id = %(tenant_id)s AND k.key = ANY(%(key)s)
+-- Indexes: request_keys_pkey, runs_pkey.
+WITH taken AS MATERIALIZED (
+    SELECT key, fingerprint, run_id FROM request_keys WHERE tenant_id = %(tenant_id)s AND key = ANY(%(key)s)
+)
+SELECT t.key, t.fingerprint, t.run_id::text, r.created_at FROM taken t JOIN runs r ON r.id = t.run_id
+WHERE r.id = ANY(ARRAY(SELECT run_id FROM taken))

@@ -1,4 +1,5 @@
 -- Replay: a dead step becomes ready with fresh attempts; its run goes on where it stopped. Called by engine.replay.
+-- Indexes: runs_pkey, steps_pkey, steps_run_id_key, dead_letters_pkey.
 -- After lock_reviews, so that it knows of every dead letter. Zero rows for one: it is not open, or its run has ended.
 WITH locked AS MATERIALIZED (
     SELECT r.id, r.event_seq FROM runs r
@@ -26,6 +27,6 @@ WITH locked AS MATERIALIZED (
         state = CASE WHEN EXISTS (
             SELECT FROM steps s WHERE s.run_id = r.id AND s.state = 'dead' AND s.id NOT IN (SELECT id FROM revived)
         ) THEN 'needs_review' ELSE 'running' END
-    FROM tally t WHERE r.id = t.run_id
+    FROM tally t WHERE r.id = t.run_id AND r.id = ANY(ARRAY(SELECT run_id FROM tally))
 )
 SELECT letter.id::text, v.id::text, v.run_id::text, v.pool FROM letter JOIN revived v ON v.id = letter.step_id

@@ -1,0 +1,94 @@
+"""Migrations: from nothing to exactly the schema that the code says, by anybody, at any time."""
+
+import asyncio
+import re
+import sys
+
+import psycopg
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, pool
+
+from agentfleet.store import migrate
+from agentfleet.store.database import sqlalchemy_url
+from agentfleet.store.tables import metadata
+from tests.factories import execute
+from tests.integration.engine.locks import blocked
+
+SCHEMA = """
+SELECT 'constraint', conrelid::regclass::text, conname::text, pg_get_constraintdef(oid) FROM pg_constraint
+WHERE connamespace = 'public'::regnamespace AND contype <> 'n' AND conrelid::regclass::text <> 'alembic_version'
+UNION ALL SELECT 'index', tablename::text, indexname::text, indexdef FROM pg_indexes
+WHERE schemaname = 'public' AND tablename <> 'alembic_version' ORDER BY 1, 2, 3
+"""
+
+
+def revisions() -> list[str]:
+    return [script.revision for script in ScriptDirectory.from_config(migrate.alembic_config()).walk_revisions()]
+
+
+def test_an_empty_database_is_brought_to_the_newest_revision(empty_database):
+    url = empty_database()
+    assert migrate.current(url) == (None, revisions()[0])
+    migrate.upgrade(url)
+    assert migrate.current(url) == (revisions()[0], revisions()[0])
+    migrate.upgrade(url)  # and once more: nothing to do
+
+
+def test_the_migrations_make_exactly_the_tables_of_the_code(empty_database):
+    url = empty_database()
+    migrate.upgrade(url)
+    with create_engine(sqlalchemy_url(url), poolclass=pool.NullPool).connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_the_migrations_make_exactly_the_checks_and_indexes_of_the_code(empty_database):
+    """Alembic compares neither CHECKs nor the WHERE of an index: both are read from the transition tables."""
+    migrated, declared = empty_database(), empty_database()
+    migrate.upgrade(migrated)
+    execute(declared, "CREATE FUNCTION agentfleet_now() RETURNS timestamptz LANGUAGE sql AS 'SELECT now()'")
+    with create_engine(sqlalchemy_url(declared), poolclass=pool.NullPool).begin() as connection:
+        metadata.create_all(connection)
+    assert execute(migrated, SCHEMA) == execute(declared, SCHEMA)
+
+
+def test_every_migration_can_be_taken_back_and_made_again(empty_database):
+    url = empty_database()
+    migrate.upgrade(url)
+    before = execute(url, SCHEMA)
+    with create_engine(sqlalchemy_url(url), poolclass=pool.NullPool).connect() as connection:
+        command.downgrade(migrate.alembic_config(connection), "base")
+    left = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
+    assert execute(url, left) == [("alembic_version",)]
+    assert execute(url, "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace") == []
+    migrate.upgrade(url)
+    assert execute(url, SCHEMA) == before
+
+
+async def test_two_migrations_at_once_wait_for_each_other(empty_database):
+    url = empty_database()
+    with psycopg.connect(url, autocommit=True) as holder:  # both are under way before either may begin
+        lock = migration_lock()
+        holder.execute("SELECT pg_advisory_lock(%s)", [lock])
+        code = f"from agentfleet.store import migrate; migrate.upgrade({url!r})"
+        migrating = [await asyncio.create_subprocess_exec(sys.executable, "-c", code) for _ in range(2)]
+        await blocked(url, 2)
+        holder.execute("SELECT pg_advisory_unlock(%s)", [lock])
+    assert [await one.wait() for one in migrating] == [0, 0]
+    assert migrate.current(url)[0] == revisions()[0]
+
+
+def migration_lock() -> int:
+    """The advisory lock of Alembic's env.py, which can be run only inside Alembic."""
+    text = (migrate.migrations_directory() / "env.py").read_text("utf-8")
+    return int(re.search(r"^LOCK = (0x\w+)", text, re.MULTILINE)[1], 16)
+
+
+def test_file_names_say_their_order_and_whether_they_run_before_or_after_the_code():
+    names = sorted(path.name for path in (migrate.migrations_directory() / "versions").glob("*.py"))
+    for number, name in enumerate(names, 1):
+        assert re.fullmatch(rf"{number:04}_(pre|post)_[a-z0-9_]+\.py", name), name
+    assert [name[:4] for name in names] == revisions()[::-1]
