@@ -73,12 +73,25 @@ def sqlalchemy_url(url: str) -> str:
     return make_url(url).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
 
 
+class Pool(AsyncConnectionPool[psycopg.AsyncConnection[Any]]):
+    """Looks at its idle connections when one turns out to be lost: after a restart of the server all of them are, and
+    each would cost somebody a statement.
+    """
+
+    async def putconn(self, conn: psycopg.AsyncConnection[Any]) -> None:
+        """Take a connection back."""
+        lost = conn.closed and not self.closed
+        await super().putconn(conn)
+        if lost:
+            await self.check()
+
+
 class Database:
     """The pool of hot connections and the engine for everything else of one process. Open it on its own event loop."""
 
     def __init__(self, config: DatabaseConfig) -> None:
         self.config = config
-        self._pool = AsyncConnectionPool(
+        self._pool = Pool(
             config.url,
             kwargs={
                 "autocommit": True,
