@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import psutil
@@ -14,11 +14,11 @@ from benchmarks.workload import STEPS_PER_RUN
 
 
 @contextmanager
-def baseline(machine: Machine) -> Iterator[list[psutil.Process]]:
+def baseline(machine: Machine) -> Generator[list[psutil.Process]]:
     """Two prefork processes of plain Celery on a fresh database, warmed up."""
     environment = {"NAIVE_DATABASE_URL": machine.fresh("bench_naive"), "NAIVE_REDIS_URL": machine.redis_url}
     os.environ.update(environment)  # the driver submits with the same module
-    naive.app.conf.broker_url = machine.redis_url
+    naive.app.conf.update(broker_url=machine.redis_url)
     naive.create()
     command = ["celery", "-A", "benchmarks.naive", "worker", "-P", "prefork", "-c", "2", "-l", "error"]
     with processes([command], environment) as started:

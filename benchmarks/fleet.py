@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
@@ -42,7 +42,7 @@ class Fleet:
 
 
 @contextmanager
-def fleet(machine: Machine, name: str, *, workers: int, sleep: float = 0.0) -> Iterator[Fleet]:
+def fleet(machine: Machine, name: str, *, workers: int, sleep: float = 0.0) -> Generator[Fleet]:
     """Start ``workers`` step workers, a dispatcher and a reconciler on a fresh database, and warm them up."""
     url = machine.fresh(name)
     migrate.upgrade(url)
@@ -130,7 +130,7 @@ async def _closed_loop(settings: Settings, agent: Agent, *, runs: int, in_flight
 
 
 @asynccontextmanager
-async def _submitting(settings: Settings, agent: Agent) -> AsyncIterator[Callable[[], Awaitable[object]]]:
+async def _submitting(settings: Settings, agent: Agent) -> AsyncGenerator[Callable[[], Awaitable[object]]]:
     async with bootstrap.ingress(settings) as ingress:
         bundle = bundle_of(agent)
         await ingress.bundles.save(bundle)

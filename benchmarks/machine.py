@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,14 +38,14 @@ class Machine:
 
 
 @contextmanager
-def machine() -> Iterator[Machine]:
+def machine() -> Generator[Machine]:
     """Embedded servers in a temporary directory, with their durable settings."""
     with tempfile.TemporaryDirectory(prefix="agentfleet-bench-") as directory, servers(Path(directory)) as urls:
         yield Machine(urls.database_url, urls.redis_url)
 
 
 @contextmanager
-def processes(commands: list[list[str]], environment: Mapping[str, str]) -> Iterator[list[psutil.Process]]:
+def processes(commands: list[list[str]], environment: Mapping[str, str]) -> Generator[list[psutil.Process]]:
     """Run Python modules until the block ends; their output goes to files that are shown when one dies."""
     env = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     with tempfile.TemporaryDirectory(prefix="agentfleet-bench-logs-") as logs:
@@ -93,5 +93,5 @@ def busy_elsewhere(own: list[psutil.Process], seconds: float = 1.0) -> float:
     before, start = psutil.cpu_times(), cpu_seconds([*own, psutil.Process()])
     time.sleep(seconds)
     after = psutil.cpu_times()
-    busy = sum(after) - sum(before) - (after.idle - before.idle) - (after.iowait - before.iowait)
+    busy = sum(after) - sum(before) - (after.idle - before.idle)
     return max(0.0, (busy - (cpu_seconds([*own, psutil.Process()]) - start)) / seconds)

@@ -62,7 +62,7 @@ def step(run_id: int, seq: int) -> None:
         if run.cursor == STEPS_PER_RUN:
             run.state = "succeeded"
     if seq + 1 < STEPS_PER_RUN:
-        step.delay(run_id, seq + 1)
+        app.send_task("step", (run_id, seq + 1))
 
 
 def create() -> None:
@@ -77,7 +77,7 @@ def submit() -> None:
         db.add(run)
         db.flush()
         run_id = run.id
-    step.delay(run_id, 0)
+    app.send_task("step", (run_id, 0))
 
 
 def ended() -> int:

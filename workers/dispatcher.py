@@ -15,6 +15,7 @@ from workers.loops import Duty, lead
 
 
 async def serve(settings: Settings) -> None:
+    """Dispatch until SIGTERM."""
     async with bootstrap.reconciler(settings) as parts:
         key = names.wake(settings.redis_prefix, settings.pool)
 
@@ -31,6 +32,7 @@ async def serve(settings: Settings) -> None:
 
 
 def main() -> None:
+    """Run the process."""
     settings = Settings()
     logs.configure(settings.log_level, settings.log_format, process="dispatcher")
     if settings.metrics_port:

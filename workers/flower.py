@@ -6,6 +6,7 @@ from workers.app import app
 
 
 def main() -> None:
+    """Run the process."""
     app.start(["flower", "--enable-events", *sys.argv[1:]])
 
 

@@ -1,6 +1,7 @@
 """The reconciler: the duties that keep every run moving. ``python -m workers.reconciler``."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import uvloop
 from prometheus_client import start_http_server
@@ -24,7 +25,7 @@ def duties(parts: bootstrap.Reconciler) -> list[Duty]:
     ]
 
 
-def _quietly(parts: bootstrap.Reconciler):
+def _quietly(parts: bootstrap.Reconciler) -> Callable[[], Awaitable[int]]:
     async def measure() -> int:
         await parts.meter.run_once()
         return 0  # looking is not progress: the next look waits its turn
@@ -33,12 +34,14 @@ def _quietly(parts: bootstrap.Reconciler):
 
 
 async def serve(settings: Settings) -> None:
+    """Do every duty until SIGTERM."""
     async with bootstrap.reconciler(settings) as parts:
         leadership = Leadership(parts.db.config, f"reconciler:{settings.pool}")
         await lead("reconciler", leadership, duties(parts), check_every=settings.reconcile_poll)
 
 
 def main() -> None:
+    """Run the process."""
     settings = Settings()
     logs.configure(settings.log_level, settings.log_format, process="reconciler")
     if settings.metrics_port:

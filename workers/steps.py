@@ -26,10 +26,18 @@ def main() -> None:
         start_http_server(settings.metrics_port)
     worker_ready.connect(lambda sender, **_: announce(ready=sender.hostname), weak=False)
     install(app, lambda: bootstrap.worker(settings), drain=settings.drain)
-    code = run(app, [
-        "--loglevel", settings.log_level, "--without-gossip", "--without-mingle",
-        "--hostname", f"steps-{settings.pool}-{os.getpid()}@{socket.gethostname()}", *sys.argv[1:],
-    ])
+    code = run(
+        app,
+        [
+            "--loglevel",
+            settings.log_level,
+            "--without-gossip",
+            "--without-mingle",
+            "--hostname",
+            f"steps-{settings.pool}-{os.getpid()}@{socket.gethostname()}",
+            *sys.argv[1:],
+        ],
+    )
     logging.shutdown()
     sys.stdout.flush()
     os._exit(code)  # a tool's thread cannot be stopped, and would keep the drained process for as long as it likes

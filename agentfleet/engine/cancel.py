@@ -16,10 +16,14 @@ BATCH = 200
 
 
 class Canceller:
+    """Ends runs, and tells the workers that were busy with them."""
+
     def __init__(self, db: Database, publisher: Publisher) -> None:
         self._db, self._publisher = db, publisher
 
-    async def cancel(self, run_id: str, *, tenant_id: str | None = None, reason: str = "cancelled by the client") -> bool:
+    async def cancel(
+        self, run_id: str, *, tenant_id: str | None = None, reason: str = "cancelled by the client"
+    ) -> bool:
         """Cancel one run; ``False`` when it had already ended (or is not this tenant's)."""
         return bool(await self.end([run_id], RunState.CANCELLED, "cancelled", reason, tenant_id=tenant_id))
 

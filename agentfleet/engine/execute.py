@@ -30,8 +30,12 @@ class Executor:
         if claimed is None:
             return None
         structlog.contextvars.bind_contextvars(
-            run_id=claimed.run_id, step_id=claimed.step_id, tenant_id=claimed.tenant_id, attempt=claimed.attempt,
-            fence=claimed.fence, trace_id=_trace_id(claimed),
+            run_id=claimed.run_id,
+            step_id=claimed.step_id,
+            tenant_id=claimed.tenant_id,
+            attempt=claimed.attempt,
+            fence=claimed.fence,
+            trace_id=_trace_id(claimed),
         )
         held = self._leases.hold(claimed, asked_at=asked_at)
         try:

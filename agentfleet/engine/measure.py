@@ -6,6 +6,8 @@ from agentfleet.telemetry import metrics
 
 
 class Meter:
+    """Sets the gauges of open steps."""
+
     def __init__(self, db: Database) -> None:
         self._db = db
         self._seen: set[tuple[str, str]] = set()

@@ -12,7 +12,15 @@ import structlog
 
 from agentfleet.domain import settlement
 from agentfleet.domain.budget import ceiling_reached
-from agentfleet.domain.errors import BudgetExceeded, EffectUnknown, LeaseLost, StepError, StepTimeout, ToolRetry, Unserviceable
+from agentfleet.domain.errors import (
+    BudgetExceeded,
+    EffectUnknown,
+    LeaseLost,
+    StepError,
+    StepTimeout,
+    ToolRetry,
+    Unserviceable,
+)
 from agentfleet.domain.model import Bundle, Claimed, Settlement, StepKind
 from agentfleet.domain.plan import LoopState, after_reason, after_tool
 from agentfleet.domain.retry import RetryPolicy
@@ -28,7 +36,14 @@ class Performer:
     """Performs steps of either kind. ``policy`` says how failures are tried again, ``reason_timeout`` is in seconds."""
 
     def __init__(
-        self, bundles: Bundles, reasoner: Reasoner, toolbox: Toolbox, deltas: Deltas, policy: RetryPolicy, *, reason_timeout: float
+        self,
+        bundles: Bundles,
+        reasoner: Reasoner,
+        toolbox: Toolbox,
+        deltas: Deltas,
+        policy: RetryPolicy,
+        *,
+        reason_timeout: float,
     ) -> None:
         self._bundles, self._reasoner, self._toolbox, self._deltas = bundles, reasoner, toolbox, deltas
         self._policy, self._reason_timeout = policy, reason_timeout
@@ -44,7 +59,7 @@ class Performer:
             done = await perform(claimed, bundle, still_ours)
         except LeaseLost:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # the verdict table decides what it was
             done = self.failed(claimed, error, policy)
         metrics.STEP_DURATION.labels(claimed.kind.value).observe(time.monotonic() - started)
         metrics.STEPS.labels(claimed.pool, claimed.kind.value, _outcome(done)).inc()
@@ -52,13 +67,18 @@ class Performer:
 
     def failed(self, claimed: Claimed, error: BaseException, policy: RetryPolicy | None = None) -> Settlement:
         """The settlement of an attempt that ended with ``error``."""
-        done = settlement.failed(claimed, error, policy or self._policy, jitter=random.random())  # noqa: S311  # jitter, not a secret
+        done = settlement.failed(claimed, error, policy or self._policy, jitter=random.random())
         verdict = classify(error)
         if verdict is Verdict.UNCLASSIFIED:
             metrics.UNCLASSIFIED.labels(type(error).__name__).inc()
         log.warning(
-            "step_failed", verdict=done.verdict, outcome=done.event.value, delay=done.delay, error=str(error)[:500],
-            error_type=type(error).__name__, exc_info=error if not isinstance(error, StepError) else None,
+            "step_failed",
+            verdict=done.verdict,
+            outcome=done.event.value,
+            delay=done.delay,
+            error=str(error)[:500],
+            error_type=type(error).__name__,
+            exc_info=error if not isinstance(error, StepError) else None,
         )
         return done
 
@@ -69,7 +89,11 @@ class Performer:
             raise BudgetExceeded(f"the run's ceiling {ceiling} is reached", ceiling=ceiling)
         state = LoopState.loads(claimed.input)
         request = ReasonRequest(
-            bundle, claimed.conversation, int(bundle.spec["max_tokens"]) << state.growth, claimed.run_id, claimed.step_id
+            bundle,
+            claimed.conversation,
+            int(bundle.spec["max_tokens"]) << state.growth,
+            claimed.run_id,
+            claimed.step_id,
         )
         still_ours()
         try:
@@ -91,7 +115,9 @@ class Performer:
             raise  # these say for themselves whether it happened
         except Exception as error:
             raise interrupted(claimed, error) from error
-        metrics.TOOL_CALLS.labels(claimed.name if claimed.effect else "unknown", "error" if result.is_error else "ok").inc()
+        metrics.TOOL_CALLS.labels(
+            claimed.name if claimed.effect else "unknown", "error" if result.is_error else "ok"
+        ).inc()
         block = {"type": "tool_result", "tool_use_id": call["call_id"], "content": result.content}
         if result.is_error:
             block["is_error"] = True

@@ -9,6 +9,8 @@ BATCH = 500
 
 
 class Promoter:
+    """Promotes whatever is due, in every pool."""
+
     def __init__(self, db: Database, publisher: Publisher) -> None:
         self._db, self._publisher = db, publisher
 

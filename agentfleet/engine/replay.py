@@ -25,5 +25,7 @@ class Undertaker:
         run_id = await dead_letters.open_run(self._db, tenant_id, dead_letter_id)
         if run_id is None:
             return False
-        ended = await self._canceller.end([run_id], RunState.FAILED, "discarded", "its dead letter was discarded", tenant_id=tenant_id)
+        ended = await self._canceller.end(
+            [run_id], RunState.FAILED, "discarded", "its dead letter was discarded", tenant_id=tenant_id
+        )
         return bool(ended)

@@ -13,6 +13,8 @@ BATCH = 1_000
 
 
 class Republisher:
+    """Republishes for one pool."""
+
     def __init__(self, db: Database, publisher: Publisher, *, pool: str, after: float) -> None:
         self._db, self._publisher, self._pool, self._after = db, publisher, pool, after
 

@@ -25,6 +25,8 @@ BATCH = 500
 
 
 class Rescuer:
+    """Rescues steps of every pool."""
+
     def __init__(self, db: Database, settler: Settler, publisher: Publisher, policy: RetryPolicy, *, pool: str) -> None:
         self._db, self._settler, self._publisher, self._policy, self._pool = db, settler, publisher, policy, pool
 
@@ -38,16 +40,22 @@ class Rescuer:
         return rescued
 
     async def _rescue(self, one: Expired) -> bool:
-        jitter = random.random()  # noqa: S311  # jitter, not a secret
-        taken = await self._settler(failed(one, _what_happened(one), self._policy, jitter=jitter, rescue=True), one.worker or "")
+        jitter = random.random()
+        taken = await self._settler(
+            failed(one, _what_happened(one), self._policy, jitter=jitter, rescue=True), one.worker or ""
+        )
         if taken:
             metrics.RESCUED.inc()
             metrics.RUN_RECOVERY.observe(one.overdue)
-            log.warning("step_rescued", run_id=one.run_id, step_id=one.step_id, worker=one.worker, overdue=round(one.overdue, 1))
+            log.warning(
+                "step_rescued", run_id=one.run_id, step_id=one.step_id, worker=one.worker, overdue=round(one.overdue, 1)
+            )
         return taken
 
 
 def _what_happened(one: Expired) -> StepError:
     if one.effect == "unsafe":
-        return EffectUnknown(f"{one.name} was cut off when its worker died; nobody knows whether it happened", worker=one.worker)
+        return EffectUnknown(
+            f"{one.name} was cut off when its worker died; nobody knows whether it happened", worker=one.worker
+        )
     return LeaseExpired(f"worker {one.worker} stopped renewing its lease", worker=one.worker)

@@ -19,6 +19,8 @@ from agentfleet.store.database import LOST_CONNECTION, UNWRITABLE, Database
 from agentfleet.store.runs import NewRun
 from agentfleet.telemetry import metrics
 
+REUSED = "this Idempotency-Key was used before with another body: send a new key, or the same body"
+
 
 class KeyReused(Conflict):
     """The request key was used before, for another request."""
@@ -42,7 +44,7 @@ class Submitter:
         self._ringing: set[asyncio.Task[None]] = set()
 
     async def __call__(self, tenant_id: str, run: NewRun) -> Submitted:
-        """Accept ``run``; raises ``KeyReused``, or one of ``LOST_CONNECTION`` when nobody knows (ask again with the key)."""
+        """Accept ``run``; raises ``KeyReused``, or one of ``LOST_CONNECTION`` when nobody knows (ask again by key)."""
         batch = self._tenants.get(tenant_id)
         if batch is None:
             batch = self._tenants[tenant_id] = Batcher(lambda new: self._submit(tenant_id, new), splits=UNWRITABLE)
@@ -75,7 +77,7 @@ class Submitter:
             if first.fingerprint == run.fingerprint:
                 found[run.run_id] = Submitted(first.run_id, first.created_at, replayed=True)
             else:
-                found[run.run_id] = KeyReused("this Idempotency-Key was used before with another body: send a new key, or the same body")
+                found[run.run_id] = KeyReused(REUSED)
         return found
 
     def _ring(self, accepted: Sequence[tuple[NewRun, runs.Accepted]]) -> None:
@@ -89,8 +91,19 @@ class Submitter:
         for run, _ in accepted:
             metrics.RUNS_ACCEPTED.labels(run.agent).inc()
         ringing = [
-            Doorbell(run.step_id, run.run_id, run.pool, run.agent, run.first.kind.value, run.first.name, 0, 1, run.traceparent)
-            for run, row in accepted if row.step_state == StepState.DISPATCHED
+            Doorbell(
+                run.step_id,
+                run.run_id,
+                run.pool,
+                run.agent,
+                run.first.kind.value,
+                run.first.name,
+                0,
+                1,
+                run.traceparent,
+            )
+            for run, row in accepted
+            if row.step_state == StepState.DISPATCHED
         ]
         if ringing:
             metrics.DISPATCHED.labels("fast").inc(len(ringing))

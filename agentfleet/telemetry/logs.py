@@ -18,6 +18,8 @@ SECRET_KEY = re.compile(r"(?i)(api[_-]?key|authorization|password|secret|token$|
 SECRET_VALUE = re.compile(r"(sk-ant-[\w-]{6,}|af_[\w-]{20,}|Bearer\s+[\w.~+/-]{8,}=*|(?<=://)[^/\s:@]*:[^/\s@]+(?=@))")
 """Provider keys, our own keys, bearer headers, and user:password in URLs."""
 HIDDEN = "***"
+CHATTY = ("uvicorn.access", "kombu", "amqp", "httpx2", "httpcore2", "anthropic", "asyncio", "alembic")
+"""Loggers that say at info what belongs into debug, such as every request."""
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -74,7 +76,7 @@ def configure(level: str = "info", fmt: str = "json", *, process: str) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "celery", "kombu"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
-    for chatty in ("uvicorn.access", "kombu", "amqp", "httpcore", "httpx", "httpx2", "httpcore2", "anthropic", "asyncio", "alembic"):
+    for chatty in CHATTY:
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
     logging.captureWarnings(capture=True)
     sys.excepthook = _log_crash
