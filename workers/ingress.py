@@ -16,7 +16,7 @@ from fastapi import FastAPI
 
 from agentfleet.api.app import create_app
 from agentfleet.settings import Settings
-from agentfleet.telemetry import logs
+from agentfleet.telemetry import logs, metrics
 from workers.announce import announce
 
 log = structlog.get_logger("agentfleet.ingress")
@@ -50,6 +50,7 @@ def main() -> None:
     """Serve until SIGTERM, with the settings of the environment."""
     settings = Settings()
     logs.configure(settings.log_level, settings.log_format, process="ingress")
+    metrics.serve(0)  # the API serves them itself
     app = create_app(settings)
     config = uvicorn.Config(
         app,

@@ -4,12 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import uvloop
-from prometheus_client import start_http_server
 
 from agentfleet import bootstrap
 from agentfleet.settings import Settings
 from agentfleet.store.leadership import Leadership
-from agentfleet.telemetry import logs
+from agentfleet.telemetry import logs, metrics
 from workers.loops import Duty, lead
 
 
@@ -44,8 +43,7 @@ def main() -> None:
     """Run the process."""
     settings = Settings()
     logs.configure(settings.log_level, settings.log_format, process="reconciler")
-    if settings.metrics_port:
-        start_http_server(settings.metrics_port)
+    metrics.serve(settings.metrics_port)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(settings))
 

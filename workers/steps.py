@@ -10,11 +10,10 @@ import socket
 import sys
 
 from celery.signals import worker_ready
-from prometheus_client import start_http_server
 
 from agentfleet import bootstrap
 from agentfleet.broker.bootstep import install, run
-from agentfleet.telemetry import logs
+from agentfleet.telemetry import logs, metrics
 from workers.announce import announce
 from workers.app import app, settings
 
@@ -22,8 +21,7 @@ from workers.app import app, settings
 def main() -> None:
     """Take and run steps until told to stop, with the settings of the environment."""
     logs.configure(settings.log_level, settings.log_format, process="steps")
-    if settings.metrics_port:
-        start_http_server(settings.metrics_port)
+    metrics.serve(settings.metrics_port)
     worker_ready.connect(lambda sender, **_: announce(ready=sender.hostname), weak=False)
     install(app, lambda: bootstrap.worker(settings), drain=settings.drain)
     code = run(

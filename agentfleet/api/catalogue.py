@@ -1,6 +1,5 @@
 """What this deployment offers: its agents, its version, its limits."""
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from fastapi import APIRouter, Request, Response
@@ -10,6 +9,7 @@ from agentfleet.api import schemas, strict_json, submissions
 from agentfleet.api.documents import Document, dumps
 from agentfleet.api.pages import MAX_LIMIT
 from agentfleet.api.services import Services, services
+from agentfleet.telemetry.metrics import running_version
 
 JSON: Final = "application/json"
 
@@ -38,14 +38,7 @@ async def get_meta(request: Request) -> Response:
         "max_deadline_seconds": int(submissions.MAX_DEADLINE),
         "max_page": MAX_LIMIT,
     }
-    return Response(dumps({"version": _version(), "limits": limits}), 200, media_type=JSON)
-
-
-def _version() -> str:
-    try:
-        return version("agentfleet")
-    except PackageNotFoundError:
-        return "checkout"  # imported from its directory, never installed
+    return Response(dumps({"version": running_version(), "limits": limits}), 200, media_type=JSON)
 
 
 def _agent(agent: Agent, parts: Services) -> Document:

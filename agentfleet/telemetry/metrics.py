@@ -1,6 +1,9 @@
 """Every metric, once. Names end in their base unit; no run, step or tenant is ever a label."""
 
-from prometheus_client import Counter, Gauge, Histogram
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 STEP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
 WAIT_BUCKETS = (
@@ -64,3 +67,18 @@ SLOTS_BUSY = Gauge("agentfleet_slots_busy", "Steps that this worker has in fligh
 LEASE_EXPIRED = Gauge("agentfleet_lease_expired", "Running steps whose lease has ended, at the last look.")
 LEADER = Gauge("agentfleet_leader", "1 while this process leads its duty.", ["duty"])
 BUILD_INFO = Gauge("agentfleet_build_info", "Always 1; the labels say what runs.", ["version", "python"])
+
+
+def serve(port: int) -> None:
+    """Say what runs, and serve the metrics on ``port`` unless it is 0. Call once per process."""
+    BUILD_INFO.labels(running_version(), platform.python_version()).set(1)
+    if port:
+        start_http_server(port)
+
+
+def running_version() -> str:
+    """The version of agentfleet, or ``checkout`` when it is imported from its directory, never installed."""
+    try:
+        return version("agentfleet")
+    except PackageNotFoundError:
+        return "checkout"
