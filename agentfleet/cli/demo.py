@@ -23,13 +23,25 @@ LEASE = {"AGENTFLEET_LEASE": "6", "AGENTFLEET_HEARTBEAT": "2"}
 @WORKERS
 @DATA_DIR
 @click.option("--runs", type=click.IntRange(1), help="Audit only so many distributions. [all that are installed]")
+@click.option(
+    "--report", type=click.Path(path_type=Path, dir_okay=False), help="Write every report to this file, as JSON."
+)
 @click.option("--exit", "leave", is_flag=True, help="End by itself: exit code 0 only when everything is as promised.")
 @click.pass_context
-def demo(ctx: click.Context, *, port: int | None, workers: int, data_dir: Path, runs: int | None, leave: bool) -> None:
+def demo(
+    ctx: click.Context,
+    *,
+    port: int | None,
+    workers: int,
+    data_dir: Path,
+    runs: int | None,
+    report: Path | None,
+    leave: bool,
+) -> None:
     """Audit every installed Python distribution: one agent run for each, on the whole stack.
 
     Half-way one worker is killed. At the end the database is asked whether a run was lost or a step settled twice.
-    With ANTHROPIC_API_KEY Claude does the audit, and costs about a cent; without it a simulator answers.
+    With ANTHROPIC_API_KEY Claude does the audit, and costs a few cents; without it a simulator answers.
     """
     from agentfleet.cli.audit.job import Audit, installed
     from agentfleet.cli.terminal import Talker, console, sigterm_is_ctrl_c
@@ -48,7 +60,7 @@ def demo(ctx: click.Context, *, port: int | None, workers: int, data_dir: Path, 
             )
             audit = Audit(stack, talker, terminal, installed()[:runs])
             audit.run()
-            audit.report()
+            audit.report(report)
             if not leave:
                 linger(stack, talker)
     except KeyboardInterrupt:

@@ -4,9 +4,17 @@ from typing import Any
 
 import click
 
+from agentfleet.cli.dead_letters import dead_letters
 from agentfleet.cli.demo import demo
 from agentfleet.cli.dev import dev
+from agentfleet.cli.doctor import doctor
+from agentfleet.cli.keys import keys
+from agentfleet.cli.launch import PROGRAMS, launcher
+from agentfleet.cli.migrate import migrate
 from agentfleet.cli.problems import explained
+from agentfleet.cli.run import run
+from agentfleet.cli.runs import runs
+from agentfleet.cli.version import version
 
 
 class Commands(click.Group):
@@ -34,7 +42,8 @@ def main() -> None:
     """Run Claude agents as durable background work."""
 
 
-for command in (dev, demo):
+COMMANDS = (demo, dev, run, runs, dead_letters, doctor, keys, migrate, *map(launcher, PROGRAMS), version)
+for command in COMMANDS:
     main.add_command(command)
 
 if __name__ == "__main__":

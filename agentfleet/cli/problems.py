@@ -10,22 +10,25 @@ def explained(error: Exception) -> str | None:
     """What to tell about `error`; `None` when it is a bug and deserves its traceback."""
     from pydantic import ValidationError
 
-    from agentfleet.client.errors import ClientError
+    from agentfleet.client.errors import ClientError, Unreachable
     from agentfleet.dev.errors import EmbeddedError, StackFailed
     from agentfleet.domain.errors import AgentFleetError
 
     match error:
         case ValidationError() if error.title == "Settings":
-            return "\n".join(["The settings are not valid:", *_places(error)])
+            return "\n  ".join(["The settings are not valid:", *invalid_settings(error)])
+        case Unreachable():
+            return f"{error}\nIs it running? `agentfleet dev` starts one."
         case AgentFleetError() | ClientError() | EmbeddedError() | StackFailed():
             return str(error)
         case _:
             return None
 
 
-def _places(error: "ValidationError") -> list[str]:
+def invalid_settings(error: "ValidationError") -> list[str]:
+    """Which settings are not valid, and why."""
     return [
-        f"  {_variable(problem['loc'])}{problem['msg'].removeprefix('Value error, ')}"
+        f"{_variable(problem['loc'])}{problem['msg'].removeprefix('Value error, ')}"
         for problem in error.errors(include_url=False, include_input=False)
     ]
 

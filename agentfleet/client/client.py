@@ -16,10 +16,13 @@ PAGE: Final = 200
 
 
 class Client:
-    """Speaks to the API at ``base_url`` with ``api_key``. Every call may raise ``ApiProblem`` or ``Unreachable``."""
+    """Speaks to the API at ``base_url`` with ``api_key``. Every call may raise ``ApiProblem`` or ``Unreachable``.
 
-    def __init__(self, base_url: str, api_key: str) -> None:
-        self._transport = Transport(base_url, api_key)
+    ``patience``: seconds for which a call goes on trying while the API cannot be reached, or says that it cannot serve.
+    """
+
+    def __init__(self, base_url: str, api_key: str, *, patience: float = 30.0) -> None:
+        self._transport = Transport(base_url, api_key, patience)
 
     def __enter__(self) -> Self:
         return self
@@ -60,9 +63,7 @@ class Client:
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             left = LONG_POLL if deadline is None else min(LONG_POLL, max(0, round(deadline - time.monotonic())))
-            document = self._transport.json(
-                "GET", f"/v1/runs/{run_id}", headers={"Prefer": f"wait={left}"}, patience=left
-            )
+            document = self._transport.json("GET", f"/v1/runs/{run_id}", headers={"Prefer": f"wait={left}"}, waits=left)
             run = Run.model_validate(document)
             if run.status in SETTLED:
                 return run

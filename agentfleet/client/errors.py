@@ -30,6 +30,7 @@ class ApiProblem(ClientError):
     def _text(self) -> str:
         places = [f"{e.get('pointer') or e.get('parameter') or 'body'}: {e.get('detail')}" for e in self.errors]
         lines = [f"{self.title}: {self.detail}" if self.detail else self.title, *(f"  {place}" for place in places)]
+        lines = [line for number, line in enumerate(lines) if number == 0 or line.strip() not in lines[0]]
         return "\n".join([*lines, f"  ({self.status} {self.code}, request {self.request_id or 'unknown'})"])
 
 

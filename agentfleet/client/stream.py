@@ -9,7 +9,8 @@ import httpx2
 
 from agentfleet.client.errors import ApiProblem
 from agentfleet.client.models import ENDED, Event
-from agentfleet.client.transport import AGAIN, TRIES, Transport, check, pause
+from agentfleet.client.patience import Patience
+from agentfleet.client.transport import AGAIN, Transport, check
 
 SILENCE: Final = 40.0
 """Seconds: the server says something every 15, if only that it is still there."""
@@ -21,9 +22,9 @@ def follow(transport: Transport, run_id: str, after: int) -> Iterator[Event]:
 
     Raises:
         ApiProblem: the API said no.
-        Unreachable: the connection broke several times in a row without a single event between.
+        Unreachable: there was no connection for as long as our patience lasted.
     """
-    path, broken = f"/v1/runs/{run_id}/events", 0
+    path, trying = f"/v1/runs/{run_id}/events", Patience(transport.patience)
     while True:
         try:
             headers = {"Last-Event-ID": str(after), "Accept": "text/event-stream"}
@@ -34,17 +35,17 @@ def follow(transport: Transport, run_id: str, after: int) -> Iterator[Event]:
                     response.read()
                     check(response)
                 for event in parse(response.iter_lines()):
-                    after, broken = event.seq or after, 0
+                    after = event.seq or after
+                    trying.reset()
                     yield event
                     if event.type in ENDS:
                         return
         except (httpx2.TransportError, ApiProblem) as error:
             if isinstance(error, ApiProblem) and error.status not in AGAIN:
                 raise
-            broken += 1
-            if broken == TRIES:
+            if trying.exhausted:
                 raise transport.unreachable(error) from error
-        time.sleep(pause(broken + 1))
+        time.sleep(trying.pause())
 
 
 def parse(lines: Iterable[str]) -> Iterator[Event]:

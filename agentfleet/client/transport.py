@@ -7,11 +7,8 @@ from typing import Any, Final, cast
 import httpx2
 
 from agentfleet.client.errors import ApiProblem, Unreachable
+from agentfleet.client.patience import Patience
 
-TRIES: Final = 4
-BACKOFF: Final = 0.25
-"""Seconds before the second try; doubles with every further one."""
-LONGEST_PAUSE: Final = 10.0
 AGAIN: Final = frozenset({502, 503, 504})
 TIMEOUT: Final = 30.0
 
@@ -19,8 +16,8 @@ TIMEOUT: Final = 30.0
 class Transport:
     """HTTP with an API key; may be shared between threads."""
 
-    def __init__(self, base_url: str, api_key: str) -> None:
-        self._url = base_url
+    def __init__(self, base_url: str, api_key: str, patience: float) -> None:
+        self._url, self.patience = base_url, patience
         headers = {"Authorization": f"Bearer {api_key}", "User-Agent": "agentfleet-client"}
         self.http = httpx2.Client(base_url=base_url, headers=headers, timeout=TIMEOUT)
 
@@ -36,39 +33,33 @@ class Transport:
         body: Any = None,
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
-        patience: float = 0.0,
+        waits: float = 0.0,
     ) -> Any:
-        """The answer's document. ``patience``: seconds that the server may take beyond the usual.
+        """The answer's document. ``waits``: seconds that the server may take beyond the usual.
 
         Raises:
             ApiProblem: the API said no.
-            Unreachable: it could not be asked, several times over.
+            Unreachable: it could not be asked for as long as our patience lasted.
         """
-        for tried in range(1, TRIES + 1):
+        trying = Patience(self.patience)
+        while True:
             try:
                 response = self.http.request(
-                    method, path, json=body, params=params, headers=dict(headers or {}), timeout=TIMEOUT + patience
+                    method, path, json=body, params=params, headers=dict(headers or {}), timeout=TIMEOUT + waits
                 )
             except httpx2.TransportError as error:
-                if tried == TRIES:
+                if trying.exhausted:
                     raise self.unreachable(error) from error
-                time.sleep(pause(tried))
+                time.sleep(trying.pause())
                 continue
-            if response.status_code not in AGAIN or tried == TRIES:
+            if response.status_code not in AGAIN or trying.exhausted:
                 check(response)
                 return response.json()
-            time.sleep(pause(tried, response.headers.get("retry-after")))
-        raise AssertionError("the last try returns or raises")
+            time.sleep(trying.pause(response.headers.get("retry-after")))
 
     def unreachable(self, error: Exception) -> Unreachable:
         """What to raise when ``error`` was the last one."""
         return Unreachable(f"{self._url} does not answer: {str(error) or type(error).__name__}")
-
-
-def pause(tried: int, retry_after: str | None = None) -> float:
-    """Seconds until the next try."""
-    asked = float(retry_after) if retry_after and retry_after.isdigit() else BACKOFF * 2 ** (tried - 1)
-    return min(asked, LONGEST_PAUSE)
 
 
 def check(response: httpx2.Response) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 from agentfleet.dev.child import free_port
 from agentfleet.settings import Settings
@@ -29,12 +31,24 @@ def usable_key(settings: Settings, database_url: str, earlier: str | None) -> st
 
 
 async def _usable_key(settings: Settings, database_url: str, earlier: str | None) -> str:
+    async with _opened(settings, database_url) as db:
+        if earlier and await api_keys.authenticate(db, earlier):
+            return earlier
+    return await new_key(settings, database_url, TENANT, "agentfleet dev")
+
+
+async def new_key(settings: Settings, database_url: str, tenant_id: str, name: str) -> str:
+    """Make an API key."""
+    async with _opened(settings, database_url) as db:
+        return await api_keys.create(db, tenant_id, name)
+
+
+@asynccontextmanager
+async def _opened(settings: Settings, database_url: str) -> AsyncGenerator[Database]:
     role = APP_ROLE if settings.set_role else None
     db = Database(DatabaseConfig(database_url, role, "agentfleet-dev", pool_size=1))
     try:
         await db.open()
-        if earlier and await api_keys.authenticate(db, earlier):
-            return earlier
-        return await api_keys.create(db, TENANT, "agentfleet dev")
+        yield db
     finally:
         await db.close()

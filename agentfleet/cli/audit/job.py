@@ -1,11 +1,13 @@
 """The audit from the first submit to the proof."""
 
+import json
 import os
 import signal
 import time
 import uuid
 from collections.abc import Sequence
 from importlib.metadata import distributions
+from pathlib import Path
 
 from rich.console import Console
 
@@ -52,11 +54,15 @@ class Audit:
             self._watch(witness, begun)
             self.evidence = witness.examine(self._run_ids)
 
-    def report(self) -> None:
-        """Print what the audit found, and what the database says about how it went."""
+    def report(self, file: Path | None) -> None:
+        """Print what the audit found, and what the database says about how it went. All of the former into ``file``."""
         with self._client() as client:
             runs = [client.get(run_id) for run_id in self._run_ids]
-        print_report(self._console, [run for run in runs if run.status == RunState.SUCCEEDED])
+        succeeded = [run for run in runs if run.status == RunState.SUCCEEDED]
+        print_report(self._console, succeeded)
+        if file is not None:
+            file.write_text(json.dumps([run.output for run in succeeded], indent=1) + "\n")
+            self._talker.say(f"  All of it: {file}")
         self._print_failures([run for run in runs if run.status != RunState.SUCCEEDED])
         found = self.evidence
         if found is not None:

@@ -1,0 +1,1 @@
+"""What `agentfleet doctor` looks at: one file, one part of a deployment."""

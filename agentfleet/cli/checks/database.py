@@ -1,0 +1,84 @@
+"""Postgres: reachable, new enough, migrated, with its roles, and not piling up work."""
+
+import time
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from agentfleet.cli.checks.clock import skew
+from agentfleet.cli.checks.finding import Finding, fail, ok, warn
+from agentfleet.settings import Settings
+from agentfleet.store.checkup import OLDEST_VERSION, Checkup, check_up
+from agentfleet.store.database import UNAVAILABLE
+from agentfleet.store.health import serves
+
+LONG = 60.0
+"""Seconds that a step should not have to wait for a dispatcher."""
+
+
+def check_database(settings: Settings) -> Iterator[Finding]:
+    """Findings about the database."""
+    url = settings.database_url
+    if url is None:
+        do = "set it to postgresql://user:password@host/db, or use `agentfleet dev`, which brings a Postgres along"
+        yield fail("database", "AGENTFLEET_DATABASE_URL is not set", do)
+        return
+    where = place(url)
+    before = time.time()  # noqa: TID251 - comparing clocks is the point
+    try:
+        found = check_up(url)
+    except (*UNAVAILABLE, ValueError) as error:
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        do = "check AGENTFLEET_DATABASE_URL, that Postgres runs there, and that this machine may connect"
+        yield fail("database", f"no connection to {where}: {reason}", do)
+        return
+    yield ok("database", f"reachable at {where}")
+    yield skew("Postgres", found.now.timestamp(), before, time.time())  # noqa: TID251 - comparing clocks is the point
+    yield from _schema(found, set_role=settings.set_role)
+    yield from _load(found)
+
+
+def place(url: str) -> str:
+    """Where a URL points, without the password."""
+    parts = urlsplit(url)
+    return f"{parts.hostname or 'a socket'}{f':{parts.port}' if parts.port else ''}{parts.path}"
+
+
+def _schema(found: Checkup, *, set_role: bool) -> Iterator[Finding]:
+    if found.version < OLDEST_VERSION:
+        do = f"upgrade to {OLDEST_VERSION} or newer"
+        yield fail("Postgres version", f"{found.version} is too old", do)
+    else:
+        yield ok("Postgres version", str(found.version))
+    if found.revision is None:
+        yield fail("schema", "the database was never migrated", "run: agentfleet migrate")
+    elif not serves(found.revision):
+        yield fail("schema", f"is at {found.revision}, this version needs {found.newest}", "run: agentfleet migrate")
+    elif found.revision != found.newest:
+        do = f"update this installation: it knows no newer revision than {found.newest}"
+        yield warn("schema", f"is at {found.revision}, newer than this version", do)
+    else:
+        yield ok("schema", f"at {found.revision}, the newest")
+    missing = [role for role, may in found.roles.items() if not may]
+    if not missing:
+        yield ok("roles", "the URL's user may become " + " and ".join(found.roles))
+    elif set_role and found.revision:
+        grants = "; ".join(f"GRANT {role} TO <the URL's user>" for role in missing)
+        yield fail(
+            "roles", f"the URL's user may not become {' and '.join(missing)}", f"as the schema's owner: {grants}"
+        )
+
+
+def _load(found: Checkup) -> Iterator[Finding]:
+    for queue in found.load.queues:
+        name, says = f"steps {queue.state} in pool {queue.pool}", str(queue.steps)
+        if queue.state in ("ready", "dispatched") and queue.oldest > LONG:
+            do = f"is a dispatcher and a step worker of pool {queue.pool} running?"
+            yield warn(name, f"{says}, the oldest since {queue.oldest:.0f} s", do)
+        else:
+            yield ok(name, says)
+    if found.load.expired_leases:
+        says = f"{found.load.expired_leases} steps are held by workers that are gone"
+        yield warn("leases", says, "is a reconciler running? It takes them back within seconds")
+    if found.load.open_dead_letters:
+        says = f"{found.load.open_dead_letters} wait for a human"
+        yield warn("dead letters", says, "see: agentfleet dead-letters list")

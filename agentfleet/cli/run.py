@@ -1,0 +1,78 @@
+"""`agentfleet run`: submit one run and follow it to its end."""
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from agentfleet.cli.connect import open_client, speaks_to_the_api
+
+if TYPE_CHECKING:
+    from agentfleet.client import Run
+
+INTERRUPTED = 130
+PATIENCE = 30.0
+"""Seconds for which the API may be away before we give up: a run lives longer than an ingress."""
+
+
+@click.command()
+@click.argument("agent")
+@click.option("--input", "given", required=True, help="A text, or a JSON object; - reads it from standard input.")
+@click.option("--key", help="Idempotency key: the same key and input make one run, however often it is submitted.")
+@click.option("--deadline", type=click.FloatRange(0, min_open=True), help="Seconds after which the run expires.")
+@click.option("--quiet", is_flag=True, help="Print the output and nothing else.")
+@speaks_to_the_api
+@click.pass_context
+def run(
+    ctx: click.Context,
+    *,
+    agent: str,
+    given: str,
+    key: str | None,
+    deadline: float | None,
+    quiet: bool,
+    url: str | None,
+    api_key: str | None,
+) -> None:
+    """Submit a run of AGENT and follow it: the model's words, the steps as they settle, the cost.
+
+    The output goes to standard output, the rest to standard error. Exit code 0 only when the run succeeded.
+    """
+    from agentfleet.cli.follow import Follower
+    from agentfleet.cli.terminal import console
+
+    terminal = console(stderr=True)
+    terminal.quiet = quiet
+    with open_client(url, api_key, patience=PATIENCE) as client:
+        accepted = client.submit(agent, read_input(given), key=key, deadline=deadline)
+        follower = Follower(terminal, accepted)
+        try:
+            for event in client.events(accepted.id):
+                follower.show(event)
+                if event.type == "run.needs_review":
+                    break
+        except KeyboardInterrupt:
+            terminal.print(f"\nThe run goes on. To end it: agentfleet runs cancel {accepted.id}", highlight=False)
+            ctx.exit(INTERRUPTED)
+        ended = client.get(accepted.id)
+    follower.sum_up(ended)
+    print_output(ended)
+    ctx.exit(0 if ended.status == "succeeded" else 1)
+
+
+def read_input(given: str) -> Any:
+    """What is submitted: an object if it is one, otherwise the text."""
+    text = sys.stdin.read() if given == "-" else given
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else text
+
+
+def print_output(ended: "Run") -> None:
+    """The output of a run that succeeded: a text as it is, an object as JSON."""
+    if ended.status == "succeeded":
+        text = ended.output if isinstance(ended.output, str) else json.dumps(ended.output, indent=2, ensure_ascii=False)
+        click.echo(text)

@@ -1,0 +1,67 @@
+"""`agentfleet runs`: look at runs, and end one."""
+
+from itertools import islice
+
+import click
+
+from agentfleet.cli.connect import open_client, speaks_to_the_api
+
+
+@click.group()
+def runs() -> None:
+    """Look at runs, and end one."""
+
+
+@runs.command("list")
+@click.option("--status", multiple=True, help="Only runs in this state; may be repeated.")
+@click.option("--agent", help="Only runs of this agent.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
+@speaks_to_the_api
+def list_runs(*, status: tuple[str, ...], agent: str | None, limit: int, url: str | None, api_key: str | None) -> None:
+    """The newest runs."""
+    from rich.table import Table
+
+    from agentfleet.cli.terminal import console
+
+    table = Table("run", "agent", "state", "created", "steps", "cost", box=None)
+    with open_client(url, api_key) as client:
+        for run in islice(client.runs(status=status, agent=agent), limit):
+            state = f"{run.status} ({run.blocked_on})" if run.blocked_on else run.status
+            created = run.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+            table.add_row(run.id, run.agent, state, created, str(run.usage.steps), f"${run.usage.cost_usd:f}")
+    console().print(table)
+
+
+@runs.command()
+@click.argument("run_id")
+@speaks_to_the_api
+def show(*, run_id: str, url: str | None, api_key: str | None) -> None:
+    """One run, its steps and their attempts."""
+    import json
+
+    from rich.table import Table
+
+    from agentfleet.cli.terminal import console
+
+    terminal = console()
+    with open_client(url, api_key) as client:
+        run, steps = client.get(run_id), list(client.steps(run_id, attempts=True))
+    for name, value in run.model_dump(mode="json", exclude={"input", "output", "usage"}).items():
+        if value not in (None, {}):
+            terminal.print(f"{name:<12} {value}", highlight=False, markup=False)
+    for name, value in (("usage", run.usage.model_dump(mode="json")), ("input", run.input), ("output", run.output)):
+        terminal.print(f"{name:<12} {json.dumps(value, ensure_ascii=False)}", highlight=False, markup=False)
+    table = Table("step", "kind", "name", "state", "attempts", "error", box=None)
+    for step in steps:
+        tries = ", ".join(attempt.outcome for attempt in step.attempts)
+        table.add_row(str(step.seq), step.kind, step.name, step.status, tries, (step.error or {}).get("message", ""))
+    terminal.print(table)
+
+
+@runs.command()
+@click.argument("run_id")
+@speaks_to_the_api
+def cancel(*, run_id: str, url: str | None, api_key: str | None) -> None:
+    """End a run at once."""
+    with open_client(url, api_key) as client:
+        click.echo(f"{run_id} is {client.cancel(run_id).status}.")
