@@ -5,6 +5,7 @@ Usage: python -m scripts.generate_docs [--check]
 
 import ast
 import inspect
+import json
 import re
 import sys
 import textwrap
@@ -19,6 +20,7 @@ from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 
 from agentfleet import settings
+from agentfleet.api import openapi, problems
 from agentfleet.domain import errors, retry, states, verdicts
 from agentfleet.domain.retry import Bury, FailRun, HandBack, RetryAfter, RetryDecision, RetryPolicy, SnoozeFor
 from agentfleet.domain.verdicts import VERDICTS, Verdict
@@ -33,7 +35,13 @@ def main(arguments: Sequence[str], docs: Path = DOCS) -> int:
     if set(arguments) - {"--check"}:
         print(__doc__)
         return 2
-    pages = {"lifecycle.md": lifecycle(), "errors.md": error_tables(), "settings.md": setting_tables()}
+    pages = {
+        "lifecycle.md": lifecycle(),
+        "errors.md": error_tables(),
+        "settings.md": setting_tables(),
+        "problems.md": problem_table(),
+        "openapi.json": json.dumps(openapi.document(), indent=2, ensure_ascii=False) + "\n",
+    }
     stale = [name for name, text in pages.items() if _read(docs / name) != text]
     for name in stale:
         if arguments:
@@ -201,6 +209,12 @@ def setting_tables() -> str:
         rows = [(_variable(name, field), _default(field), _meaning(field)) for name, field in fields.items()]
         blocks += [f"## {heading}", _table(("Variable", "Default", "Meaning"), rows)]
     return _page("Settings", settings, _prose((settings.__doc__ or "").split("\n\n")[1]), *blocks)
+
+
+def problem_table() -> str:
+    """Every problem of the HTTP API and what to do about it."""
+    rows = [(_code([kind.code]), str(kind.status), kind.title, kind.remedy) for kind in problems.PROBLEMS.values()]
+    return _page("Problems of the HTTP API", problems, _table(("code", "status", "what it means", "what to do"), rows))
 
 
 def _sections() -> dict[str, list[str]]:
