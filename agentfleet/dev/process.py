@@ -84,7 +84,7 @@ class Process:
             raise StackFailed(f"{self.program.name} {self.ended()} while it started. {self.last_words()}")
         if self.program.port is not None:
             return _accepts(self.program.port)
-        return _announced(self._output())
+        return announced(self._output())
 
     def ended(self) -> str:
         """How it ended, in words."""
@@ -132,7 +132,7 @@ def _accepts(port: int) -> bool:
         return False
 
 
-def _announced(output: str) -> bool:
+def announced(output: str) -> bool:
     """Whether there is the line that every process prints once it serves: {"url": ...} or {"ready": ...}."""
     for line in output.splitlines():
         if line.startswith(('{"url"', '{"ready"')):

@@ -123,6 +123,8 @@ class Stack:
         env = plan_env(settings, urls, port)
         self.logs.mkdir(parents=True, exist_ok=True)
         self._processes = [Process(program, self.logs) for program in programs(self.options, settings, env)]
+        for process in self._processes:
+            process.log.unlink(missing_ok=True)  # of an earlier session; restarts append
         exits.enter_context(self._stopping())
         self._launch(lambda process: process.program.kind == NEEDS_NO_SERVER)
         self._telling.progress("migrating the schema")

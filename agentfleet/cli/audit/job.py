@@ -29,7 +29,8 @@ PATIENCE = 1_800.0
 
 def installed() -> list[str]:
     """The names of all installed distributions."""
-    return sorted({found.metadata["Name"] for found in distributions()}, key=str.lower)
+    names = {found.metadata["Name"] for found in distributions()}
+    return sorted((name for name in names if name), key=str.lower)  # a broken installation has none
 
 
 class Audit:
