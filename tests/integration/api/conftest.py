@@ -60,7 +60,7 @@ AGENTS = (
 
 @pytest.fixture
 def settings(database_url: str, redis_url: str) -> Settings:
-    return Settings(database_url=database_url, redis_url=redis_url, max_wait=20.0)
+    return Settings(database_url=database_url, redis_url=redis_url, max_wait=600.0)
 
 
 def assemble(db: Database, redis: Redis, settings: Settings) -> Ingress:

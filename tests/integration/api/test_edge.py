@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
+from agentfleet.api import translate
 from agentfleet.api.app import ROUTES
 from agentfleet.engine.submit import Submitter
 from tests.integration.api.answers import problem
@@ -93,6 +95,7 @@ async def test_what_nobody_expected_is_hidden_and_logged(client, monkeypatch) ->
         raise RuntimeError("secret af_" + "x" * 43)
 
     monkeypatch.setattr(Submitter, "__call__", broken)
+    monkeypatch.setattr(translate, "log", structlog.get_logger())  # one that no other test has configured
     with capture_logs() as lines:
         response = await client.post("/v1/runs", json={"agent": "support", "input": "x"})
     assert problem(response, 500) == "internal_error"

@@ -6,17 +6,19 @@ from typing import Any
 
 import httpx2
 import orjson
+import structlog
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from agentfleet import bootstrap
+from agentfleet.api import deltas, schemas
 from agentfleet.api import events as api_events
-from agentfleet.api import schemas
 from agentfleet.api.app import create_app
 from agentfleet.broker import names
 from agentfleet.broker.deltas import RedisDeltas
 from tests.integration.api.answers import events, problem
 from tests.integration.api.test_wait import until_unwatched
-from tests.integration.api.waits import until_answer
+from tests.integration.api.waits import until, until_answer
 
 PREFIX = "agentfleet"
 
@@ -134,12 +136,12 @@ async def test_a_process_that_stops_closes_its_streams(http, submit, app) -> Non
 async def test_the_models_words_come_while_it_speaks(http, submit, hands, redis: Redis) -> None:
     run = await submit()
     claimed = await hands.claim(run["id"])
-    deltas = RedisDeltas(redis, prefix=PREFIX)
+    writers = RedisDeltas(redis, prefix=PREFIX)
     try:
         async with http.stream("GET", run["urls"]["events"]) as response:
             stream = frames(response)
             await anext(stream)
-            write, said = deltas.writer(run["id"], claimed.step_id), ""
+            write, said = writers.writer(run["id"], claimed.step_id), ""
             speaking = asyncio.create_task(_speak(write))
             while len(said) < 4:
                 frame = await anext(stream)
@@ -154,7 +156,7 @@ async def test_the_models_words_come_while_it_speaks(http, submit, hands, redis:
             ended = [frame["event"] async for frame in stream if frame["event"] != "delta"]
             assert ended == ["step.succeeded", "run.succeeded"]
     finally:
-        await deltas.close()
+        await writers.close()
 
 
 async def _speak(write) -> None:
@@ -175,6 +177,17 @@ async def test_what_was_said_before_somebody_listened_is_not_repeated(http, subm
         await redis.xadd(stream_name, {"d": b"not ours"})
         await redis.xadd(stream_name, {"d": b'{"step_id":"new","text":"new"}'})
         assert orjson.loads((await anext(stream))["data"]) == {"step_id": "new", "text": "new"}
+
+
+async def test_a_reader_without_redis_goes_on_trying(monkeypatch) -> None:
+    monkeypatch.setattr(deltas, "BROKEN", 0.01)
+    monkeypatch.setattr(deltas, "log", structlog.get_logger())  # one that no other test has configured
+    async with Redis.from_url("redis://127.0.0.1:1/0") as away:
+        reader = deltas.DeltaReader(away, prefix=PREFIX)
+        with capture_logs() as lines, reader.listen("run", asyncio.Event()):
+            await until(lambda: len(lines) >= 3)
+            assert {line["event"] for line in lines} == {"deltas_not_read"}
+        await reader.close()
 
 
 async def test_events_flow_though_redis_is_away(submit, hands, key, settings) -> None:

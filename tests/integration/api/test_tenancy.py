@@ -26,7 +26,7 @@ async def test_what_another_tenant_has_is_not_found(client, connect, other_key, 
     before = (await client.get(run["urls"]["self"])).json()
     other = connect(other_key)
     for method, route in BY_ID:
-        theirs = await other.request(method, fill(route.path, run, letter), headers={"Prefer": "wait=5"})
+        theirs = await other.request(method, fill(route.path, run, letter), headers={"Prefer": "wait=600"})
         assert problem(theirs, 404) == "not_found", route.path
         never_was = await other.request(method, fill(route.path, {"id": letter["id"]}, {"id": run["id"]}))
         assert (never_was.json()["title"], {*never_was.json()}) == (theirs.json()["title"], {*theirs.json()})

@@ -2,10 +2,18 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, TypeVar
+
+Result = TypeVar("Result")
 
 PATIENCE: Final = 20
 """Seconds: the machine may be busy."""
+
+
+async def soon(answer: Awaitable[Result]) -> Result:
+    """The answer, which must come by itself."""
+    async with asyncio.timeout(PATIENCE):
+        return await answer
 
 
 async def until(condition: Callable[[], bool]) -> None:
