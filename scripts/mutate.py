@@ -1,7 +1,7 @@
 """Break each guard of the engine on purpose and see the tests that name it go red: ``python -m scripts.mutate``.
 
-One mutation at a time, in a temporary copy of the tree, against one embedded Postgres. Prints a table; exits with 1 when
-a mutation survives its tests, with 2 when a mutation no longer fits the code or its tests are red without it.
+One mutation at a time, in a temporary copy of the tree, against one embedded Postgres. Prints a table; exits with 1
+when a mutation survives its tests, with 2 when a mutation no longer fits the code or its tests are red without it.
 """
 
 import os
@@ -34,23 +34,109 @@ class Mutation:
 
 
 MUTATIONS = (
-    Mutation("settle asks for the fence", f"{SQL}/settle_steps.sql", " AND s.fence = d.fence", "", "engine/test_fence.py"),
-    Mutation("settle asks for a running step", f"{SQL}/settle_steps.sql", "s.state = ANY(%(settleable)s) AND ", "", "engine/test_fence.py"),
-    Mutation("settle locks its runs", f"{SQL}/settle_steps.sql", " ORDER BY r.id FOR NO KEY UPDATE", "", "engine/test_join.py"),
-    Mutation("a rescue asks whether the lease is over", f"{SQL}/settle_steps.sql", "NOT d.expired_only OR s.lease_until < agentfleet_now()", "true", "engine/test_rescue.py"),
-    Mutation("a rescue never repeats an unsafe tool", "agentfleet/engine/rescue.py", 'if one.effect == "unsafe":', "if False:", "engine/test_rescue.py"),
-    Mutation("a claim asks for a dispatched step", f"{SQL}/claim_steps.sql", " AND state = ANY(%(claimable)s)", "", "engine/test_claim.py"),
-    Mutation("a claim raises the fence", f"{SQL}/claim_steps.sql", "fence = s.fence + 1", "fence = s.fence", "engine/test_fence.py"),
-    Mutation("a heartbeat asks for the fence", f"{SQL}/renew_leases.sql", " AND s.fence = m.fence", "", "engine/test_fence.py"),
-    Mutation("the lease is checked before a side effect", "agentfleet/engine/perform.py", "        still_ours()\n", "", "engine/test_heartbeat.py"),
-    Mutation("a request key is taken once", f"{SQL}/submit_runs.sql", "WHERE key IS NULL OR run_id IN (SELECT run_id FROM keyed)", "", "engine/test_request_keys.py"),
-    Mutation("an unknown commit is read again", "agentfleet/engine/settle.py", "done = await self._reread(todo)", "done = set()", "engine/test_ambiguous_commit.py"),
-    Mutation("what was not committed is written again", "agentfleet/engine/settle.py", "done = await self._reread(todo)", "done = {one.step_id for one, _ in todo}", "engine/test_ambiguous_commit.py"),
+    Mutation(
+        "settle asks for the fence", f"{SQL}/settle_steps.sql", " AND s.fence = d.fence", "", "engine/test_fence.py"
+    ),
+    Mutation(
+        "settle asks for a running step",
+        f"{SQL}/settle_steps.sql",
+        "s.state = ANY(%(settleable)s) AND ",
+        "",
+        "engine/test_fence.py",
+    ),
+    Mutation(
+        "settle locks its runs",
+        f"{SQL}/settle_steps.sql",
+        " ORDER BY r.id FOR NO KEY UPDATE",
+        "",
+        "engine/test_join.py",
+    ),
+    Mutation(
+        "a rescue asks whether the lease is over",
+        f"{SQL}/settle_steps.sql",
+        "NOT d.expired_only OR s.lease_until < agentfleet_now()",
+        "true",
+        "engine/test_rescue.py",
+    ),
+    Mutation(
+        "a rescue never repeats an unsafe tool",
+        "agentfleet/engine/rescue.py",
+        'if one.effect == "unsafe":',
+        "if False:",
+        "engine/test_rescue.py",
+    ),
+    Mutation(
+        "a claim asks for a dispatched step",
+        f"{SQL}/claim_steps.sql",
+        " AND state = ANY(%(claimable)s)",
+        "",
+        "engine/test_claim.py",
+    ),
+    Mutation(
+        "a claim raises the fence",
+        f"{SQL}/claim_steps.sql",
+        "fence = s.fence + 1",
+        "fence = s.fence",
+        "engine/test_fence.py",
+    ),
+    Mutation(
+        "a heartbeat asks for the fence",
+        f"{SQL}/renew_leases.sql",
+        " AND s.fence = m.fence",
+        "",
+        "engine/test_fence.py",
+    ),
+    Mutation(
+        "the lease is checked before a side effect",
+        "agentfleet/engine/perform.py",
+        "        still_ours()\n",
+        "",
+        "engine/test_heartbeat.py",
+    ),
+    Mutation(
+        "a request key is taken once",
+        f"{SQL}/submit_runs.sql",
+        "WHERE key IS NULL OR run_id IN (SELECT run_id FROM keyed)",
+        "",
+        "engine/test_request_keys.py",
+    ),
+    Mutation(
+        "an unknown commit is read again",
+        "agentfleet/engine/settle.py",
+        "done = await self._reread(todo)",
+        "done = set()",
+        "engine/test_ambiguous_commit.py",
+    ),
+    Mutation(
+        "what was not committed is written again",
+        "agentfleet/engine/settle.py",
+        "done = await self._reread(todo)",
+        "done = {one.step_id for one, _ in todo}",
+        "engine/test_ambiguous_commit.py",
+    ),
     Mutation("a cancel waits for a settle", f"{SQL}/lock_runs.sql", " FOR NO KEY UPDATE", "", "engine/test_cancel.py"),
-    Mutation("lost messages are sent again", "agentfleet/engine/republish.py", "await self._publisher.publish(lost)", "pass", "engine/test_republish.py"),
-    Mutation("tenants take turns", f"{SQL}/dispatch_steps.sql", "ORDER BY c.turn, c.priority DESC", "ORDER BY c.priority DESC, c.id", "engine/test_dispatch.py"),
-    Mutation("a tenant sees its own rows only", "migrations/versions/0001_pre_create_core.py", "TO agentfleet_app USING ({owns})", "TO agentfleet_app USING (true)", "store/test_tenants.py"),
-)  # fmt: skip
+    Mutation(
+        "lost messages are sent again",
+        "agentfleet/engine/republish.py",
+        "await self._publisher.publish(lost)",
+        "pass",
+        "engine/test_republish.py",
+    ),
+    Mutation(
+        "tenants take turns",
+        f"{SQL}/dispatch_steps.sql",
+        "ORDER BY c.turn, c.priority DESC",
+        "ORDER BY c.priority DESC, c.id",
+        "engine/test_dispatch.py",
+    ),
+    Mutation(
+        "a tenant sees its own rows only",
+        "migrations/versions/0001_pre_create_core.py",
+        "TO agentfleet_app USING ({owns})",
+        "TO agentfleet_app USING (true)",
+        "store/test_tenants.py",
+    ),
+)
 
 
 def run_tests(tree: Path, database_url: str, redis_url: str, files: list[str]) -> tuple[int, str]:
@@ -84,9 +170,13 @@ def verdict(mutation: Mutation, tree: Path, database_url: str, redis_url: str) -
 
 
 def main() -> int:
+    """Run every mutation; the exit code."""
     width = max(len(mutation.guard) for mutation in MUTATIONS)
     verdicts: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="agentfleet-mutate-") as name, servers(Path(name) / "data", ephemeral=True) as urls:
+    with (
+        tempfile.TemporaryDirectory(prefix="agentfleet-mutate-") as name,
+        servers(Path(name) / "data", ephemeral=True) as urls,
+    ):
         tree = Path(name) / "tree"
         tree.mkdir()
         for entry in COPIED:

@@ -105,7 +105,9 @@ async def make_step(
     }  # fmt: skip
     if run_id is None:
         waits = state is StepState.WAITING
-        run_state = {StepState.WAITING: RunState.WAITING, StepState.DEAD: RunState.NEEDS_REVIEW}.get(state, RunState.RUNNING)
+        run_state = {StepState.WAITING: RunState.WAITING, StepState.DEAD: RunState.NEEDS_REVIEW}.get(
+            state, RunState.RUNNING
+        )
         row["run_id"] = await make_run(
             db, run_state, tenant=tenant, steps_total=row["seq"] + 1, open_steps=1, waiting_steps=int(waits)
         )

@@ -19,13 +19,15 @@ BROKEN = {
         "SELECT s.id FROM runs r JOIN steps s ON s.run_id = r.id WHERE r.finished_at IS NOT NULL"
         " AND s.state IN ('ready', 'dispatched', 'running', 'waiting')",
     "an ended run has an open dead letter":
-        "SELECT d.id FROM runs r JOIN dead_letters d ON d.run_id = r.id WHERE r.finished_at IS NOT NULL AND d.state = 'open'",
+        "SELECT d.id FROM runs r JOIN dead_letters d ON d.run_id = r.id"
+        " WHERE r.finished_at IS NOT NULL AND d.state = 'open'",
     "a dead step of an open run has no open dead letter, or another step has one":
         "SELECT s.id FROM runs r JOIN steps s ON s.run_id = r.id"
         " LEFT JOIN dead_letters d ON d.step_id = s.id AND d.state = 'open'"
         " WHERE r.finished_at IS NULL AND (s.state = 'dead') <> (d.id IS NOT NULL)",
     "a dead letter is open and its run is not in review":
-        "SELECT d.id FROM runs r JOIN dead_letters d ON d.run_id = r.id WHERE d.state = 'open' AND r.state <> 'needs_review'",
+        "SELECT d.id FROM runs r JOIN dead_letters d ON d.run_id = r.id"
+        " WHERE d.state = 'open' AND r.state <> 'needs_review'",
     "a run in review has nothing to review":
         "SELECT r.id FROM runs r WHERE r.state = 'needs_review'"
         " AND NOT EXISTS (SELECT FROM dead_letters d WHERE d.run_id = r.id AND d.state = 'open')",

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Literal
 
@@ -80,7 +80,7 @@ class Proxy:
 
 
 @asynccontextmanager
-async def proxied(database_url: str) -> AsyncIterator[Proxy]:
+async def proxied(database_url: str) -> AsyncGenerator[Proxy]:
     """A proxy on a free port."""
     proxy = Proxy(database_url)
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)

@@ -39,7 +39,9 @@ def answer(text: str = "done") -> Turn:
 def ask_for(*tools: str) -> Turn:
     """The model asks for these tools at once."""
     uses = tuple(ToolUse(f"toolu_{n}", name, "{}") for n, name in enumerate(tools))
-    blocks = [{"type": "tool_use", "id": use.call_id, "name": use.name, "input": {}} for use in uses]
+    blocks: list[dict[str, Any]] = [
+        {"type": "tool_use", "id": use.call_id, "name": use.name, "input": {}} for use in uses
+    ]
     return Turn("tool_use", json.dumps(blocks), "", uses)
 
 
@@ -56,6 +58,8 @@ class Script:
     """The step ids of all calls."""
 
     async def reason(self, request: ReasonRequest, on_text: Callable[[str], None] | None) -> Reasoned:
+        """The port's, without deltas."""
+        del on_text
         self.calls.append(request.step_id)
         if self.before is not None:
             await self.before(request)
@@ -74,6 +78,8 @@ class Tools:
     calls: list[str] = field(default_factory=list)
 
     async def call(self, claimed: Claimed, call_id: str, arguments: Mapping[str, Any]) -> ToolResult:
+        """The port's; what was asked for does not matter here."""
+        del call_id, arguments
         self.calls.append(claimed.step_id)
         return ToolResult("ok") if self.work is None else await self.work(claimed)
 
@@ -113,14 +119,14 @@ class Bells:
 class Silent:
     """Nobody listens to token deltas."""
 
-    def writer(self, run_id: str, step_id: str) -> Callable[[str], None] | None:
+    def writer(self, *_: str) -> Callable[[str], None] | None:
         return None
 
 
 class Worker:
     """A step worker in this process: everything that ``bootstrap`` wires, on scripted ports."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # keywords, each with a default that suits most tests
         self,
         db: Database,
         bells: Bells,
@@ -146,7 +152,7 @@ class Worker:
         return StepServer(self.db, self.bells, self.execute, self.leases, canceller, heartbeat=3600, pool=POOL)
 
     async def work(self, *, copies: int = 1, order: Random | None = None) -> int:
-        """Run every message until none is left, each ``copies`` times and in any ``order``; how many attempts settled."""
+        """Run all messages until none is left, each ``copies`` times, in any ``order``; how many attempts settled."""
         settled = 0
         while ids := self.bells.take() * copies:
             if order is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
+from typing import Any, Self
 
 import psycopg
 
@@ -23,26 +24,26 @@ async def blocked(database_url: str, count: int) -> None:
 
 
 class Uncommitted:
-    """A database whose hot statements stay in one transaction until ``commit``: what another process has not said yet."""
+    """A database whose hot statements stay in one transaction until ``commit``: another process, half done."""
 
     def __init__(self, database_url: str) -> None:
         self._url = database_url
         self._connection: psycopg.AsyncConnection | None = None
 
-    async def __aenter__(self) -> "Uncommitted":
+    async def __aenter__(self) -> Self:
         self._connection = await psycopg.AsyncConnection.connect(self._url, cursor_factory=psycopg.AsyncRawCursor)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._connection.close()
 
-    async def fetch(self, statement: Statement, params: dict[str, object]) -> list[tuple]:
+    async def fetch(self, statement: Statement, params: dict[str, object]) -> list[tuple[Any, ...]]:
         cursor = await self._connection.execute(statement.sql, statement.values(params))
         return await cursor.fetchall() if cursor.description else []
 
     async def fetch_locked(
-        self, lock: Statement, statement: Statement, params: dict[str, object], *, tenant_id: str | None = None
-    ) -> list[tuple]:
+        self, lock: Statement, statement: Statement, params: dict[str, object], **_: object
+    ) -> list[tuple[Any, ...]]:
         await self.fetch(lock, params)
         return await self.fetch(statement, params)
 

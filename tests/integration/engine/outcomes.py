@@ -83,6 +83,16 @@ async def hold_again(db: Database, step_id: str) -> Held:
     """A made step as the worker that runs it now holds it."""
     row = await step_row(db, step_id)
     return Held(
-        step_id, str(row.run_id), row.fence, StepKind(row.kind), row.name, row.seq, row.turn, row.part, row.attempt,
-        row.crashes, row.snoozes, row.effect,
+        step_id,
+        str(row.run_id),
+        row.fence,
+        StepKind(row.kind),
+        row.name,
+        row.seq,
+        row.turn,
+        row.part,
+        row.attempt,
+        row.crashes,
+        row.snoozes,
+        row.effect,
     )

@@ -71,7 +71,9 @@ async def test_a_cancel_that_waited_for_a_settle_also_ends_the_steps_which_that_
     assert (await tally(db, accepted.run_id)).states == ["succeeded", "cancelled", "cancelled"]
 
 
-async def test_a_cancel_that_waited_for_a_burial_also_discards_its_dead_letter(db, bells, database_url, invariants_hold):
+async def test_a_cancel_that_waited_for_a_burial_also_discards_its_dead_letter(
+    db, bells, database_url, invariants_hold
+):
     made = await make_tool(db)
     async with Uncommitted(database_url) as worker:
         await settlements.settle(as_database(worker), [(failed(held(made), ProviderRejected("no")), "w:1")], window=10)

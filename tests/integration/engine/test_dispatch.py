@@ -63,9 +63,7 @@ async def test_tenants_take_turns_whatever_their_priorities(db, bells, bundle, d
 
 
 async def test_within_a_tenant_higher_priority_goes_first_and_then_the_oldest(db, bells):
-    low, high, low_too, highest = [
-        await make_step(db, StepState.READY, priority=priority) for priority in (0, 5, 0, 9)
-    ]
+    low, high, low_too, highest = [await make_step(db, StepState.READY, priority=priority) for priority in (0, 5, 0, 9)]
     dispatch = dispatcher(db, bells, 1)
     order = []
     for _ in range(4):

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from agentfleet.engine.ports import ToolResult
 from agentfleet.domain.states import StepState
+from agentfleet.engine.ports import ToolResult
 from tests.factories import POOL, execute, make_tool, step_row, submit, tally
 from tests.scripted import Script, Tools, Worker, answer, until
 

@@ -30,7 +30,7 @@ class Stuck:
     def __init__(self) -> None:
         self.begun, self.go, self.cancelled = asyncio.Event(), asyncio.Event(), False
 
-    async def __call__(self, request) -> None:
+    async def __call__(self, _: object) -> None:
         self.begun.set()
         try:
             await self.go.wait()

@@ -60,7 +60,9 @@ async def test_a_step_that_crashes_three_workers_is_poison(db, rescuer, clock, d
     assert [letter.verdict for letter in found.dead_letters] == ["poison"]
 
 
-async def test_an_interrupted_unsafe_tool_is_shown_to_a_human_and_never_executed_again(db, bells, rescuer, database_url):
+async def test_an_interrupted_unsafe_tool_is_shown_to_a_human_and_never_executed_again(
+    db, bells, rescuer, database_url
+):
     made = await make_tool(db, "pay", lease=-1)
     assert await rescuer.run_once() == 1
     found = await tally(db, made.run_id)

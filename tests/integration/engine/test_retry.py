@@ -3,7 +3,12 @@
 import pytest
 
 from agentfleet.domain.errors import (
-    ProviderOverloaded, ProviderParked, ProviderRateLimited, ProviderRejected, ProviderUnavailable, WorkerStopping,
+    ProviderOverloaded,
+    ProviderParked,
+    ProviderRateLimited,
+    ProviderRejected,
+    ProviderUnavailable,
+    WorkerStopping,
 )  # fmt: skip
 from agentfleet.domain.model import Bundle
 from agentfleet.engine.promote import Promoter
@@ -69,7 +74,9 @@ async def test_spent_attempts_end_in_a_dead_letter(db, bells, clock, database_ur
 @pytest.mark.parametrize(
     "refusal", [ProviderRateLimited("429", retry_after=1), ProviderOverloaded("529"), ProviderParked("spend cap")]
 )
-async def test_refusals_of_the_provider_cost_no_attempt_however_often_they_come(db, bells, clock, database_url, refusal):
+async def test_refusals_of_the_provider_cost_no_attempt_however_often_they_come(
+    db, bells, clock, database_url, refusal
+):
     accepted = await submit(db)
     for _ in range(12):
         await settle(db, failed(await claim(db, accepted.step_id), refusal, max_attempts=2))

@@ -11,7 +11,14 @@ from agentfleet.domain.model import Message
 from agentfleet.engine.settle import Settler
 from tests.factories import POOL, claim, make_siblings, make_step, make_tool, step_row, submit, tally
 from tests.integration.engine.outcomes import (
-    USAGE, asked_again, asked_for, failed, finished, held, returned, settle,
+    USAGE,
+    asked_again,
+    asked_for,
+    failed,
+    finished,
+    held,
+    returned,
+    settle,
 )  # fmt: skip
 
 pytestmark = pytest.mark.usefixtures("invariants_hold")

@@ -14,8 +14,9 @@ BAD_STEPS = {
     "a date without waiting": "UPDATE steps SET not_before = now()",
     "an unknown kind": "UPDATE steps SET kind = 'dream'",
     "an unknown effect": "UPDATE steps SET effect = 'harmless'",
-    "a second step of the same seq": "INSERT INTO steps (id, run_id, tenant_id, pool, agent, seq, kind, name, turn, input,"
-    " state) SELECT gen_random_uuid(), run_id, tenant_id, pool, agent, seq, kind, name, turn, input, 'ready' FROM steps",
+    "a second step of the same seq":
+        "INSERT INTO steps (id, run_id, tenant_id, pool, agent, seq, kind, name, turn, input, state)"
+        " SELECT gen_random_uuid(), run_id, tenant_id, pool, agent, seq, kind, name, turn, input, 'ready' FROM steps",
 }  # fmt: skip
 BAD_RUNS = {
     "an unknown state": "UPDATE runs SET state = 'sleeping'",
@@ -72,5 +73,7 @@ async def test_every_known_state_can_be_stored(db, database_url):
         await make_step(db, state)
     for state in RunState:
         await make_run(db, state)
-    [(steps, runs)] = execute(database_url, "SELECT (SELECT count(DISTINCT state) FROM steps), (SELECT count(DISTINCT state) FROM runs)")
+    [(steps, runs)] = execute(
+        database_url, "SELECT (SELECT count(DISTINCT state) FROM steps), (SELECT count(DISTINCT state) FROM runs)"
+    )
     assert (steps, runs) == (len(StepState), len(RunState))

@@ -18,11 +18,24 @@ from tests.integration.store.test_statements import FILES, LOADED
 
 HOT = {"steps", "runs", "messages", "run_events", "attempts", "dead_letters", "request_keys"}
 """Tables that grow: reading one as a whole is a bug."""
-AS_TENANT = {"submit_runs", "find_request_keys", "read_accepted", "lock_runs", "end_runs", "lock_reviews", "replay_dead_letters"}
+AS_TENANT = {
+    "submit_runs",
+    "find_request_keys",
+    "read_accepted",
+    "lock_runs",
+    "end_runs",
+    "lock_reviews",
+    "replay_dead_letters",
+}
 """Statements that the ingress runs, under row-level security."""
 SMALL = {"authenticate", "bury_message", "find_bundles", "save_bundle"}
 """Inserts, and lookups in tables that stay small."""
-WHOLE = {"runs_by_tenant": r"\(id = ", "steps_run_id_key": r"\(run_id = ", "steps_pkey": r"\(id = ", "runs_pkey": r"\(id = "}
+WHOLE = {
+    "runs_by_tenant": r"\(id = ",
+    "steps_run_id_key": r"\(run_id = ",
+    "steps_pkey": r"\(id = ",
+    "runs_pkey": r"\(id = ",
+}
 """What must be among the conditions of an index, or else it is read as a whole."""
 INSERTS = {"submit_runs"}
 """Statements that look nothing up themselves."""
@@ -34,30 +47,33 @@ FUNCTIONS = {
     "agentfleet_authenticate": ["api_keys_secret_sha256_key"],
 }
 
-RUNS, STEPS_PER_RUN = 5_000, 10
-FILL = f"""
+FILL = """
 SET session_replication_role = replica;  -- no foreign keys while filling
-INSERT INTO bundles (id, agent, spec) VALUES ('bundle-1', 'tester', '{{}}');
+INSERT INTO bundles (id, agent, spec) VALUES ('bundle-1', 'tester', '{}');
 CREATE TEMP TABLE made AS
-    SELECT n, ('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid AS id, 'tenant-' || n % 20 AS tenant_id, n > {RUNS} - 200 AS open FROM generate_series(1, {RUNS}) n;
-INSERT INTO runs (id, tenant_id, agent, bundle_id, pool, state, input, output, event_seq, steps_total, open_steps, finished_at,
-                  deadline_at)
+    SELECT n, ('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid AS id, 'tenant-' || n % 20 AS tenant_id,
+           n > 4800 AS open
+    FROM generate_series(1, 5000) n;
+INSERT INTO runs (id, tenant_id, agent, bundle_id, pool, state, input, output, event_seq, steps_total, open_steps,
+                  finished_at, deadline_at)
     SELECT id, tenant_id, 'tester', 'bundle-1', 'default', CASE WHEN open THEN 'running' ELSE 'succeeded' END, '""',
-           CASE WHEN open THEN NULL ELSE '""' END, 10, {STEPS_PER_RUN}, CASE WHEN open THEN 1 ELSE 0 END,
+           CASE WHEN open THEN NULL ELSE '""' END, 3, 10, open::int,
            CASE WHEN open THEN NULL ELSE now() END, now() + interval '1 hour' FROM made;
-INSERT INTO steps (id, run_id, tenant_id, pool, agent, seq, kind, name, turn, input, state, fence, lease_until, not_before, dispatched_at,
-                   claimed_at)
-    SELECT ('01900000-0000-7000-9000-' || lpad(to_hex(n * 16 + seq), 12, '0'))::uuid, id, tenant_id, 'default', 'tester', seq, 'reason', 'm', seq, '{{}}', state, 1,
-           CASE state WHEN 'running' THEN now() END, CASE state WHEN 'waiting' THEN now() END, now(), now()
-    FROM made, generate_series(0, {STEPS_PER_RUN} - 1) seq, LATERAL (SELECT CASE WHEN open AND seq = {STEPS_PER_RUN} - 1
+INSERT INTO steps (id, run_id, tenant_id, pool, agent, seq, kind, name, turn, input, state, fence, lease_until,
+                   not_before, dispatched_at, claimed_at)
+    SELECT ('01900000-0000-7000-9000-' || lpad(to_hex(n * 16 + seq), 12, '0'))::uuid, id, tenant_id, 'default',
+           'tester', seq, 'reason', 'm', seq, '{}', state, 1, CASE state WHEN 'running' THEN now() END,
+           CASE state WHEN 'waiting' THEN now() END, now(), now()
+    FROM made, generate_series(0, 9) seq, LATERAL (SELECT CASE WHEN open AND seq = 9
         THEN (ARRAY['ready', 'dispatched', 'running', 'waiting', 'dead'])[n % 5 + 1] ELSE 'succeeded' END AS state) s;
 INSERT INTO attempts (step_id, fence, attempt, outcome, dispatched_at, claimed_at, finished_at)
     SELECT id, 1, 1, 'succeed', now(), now(), now() FROM steps WHERE state = 'succeeded';
-INSERT INTO messages (run_id, turn, part, role, content) SELECT id, turn, 0, 'user', '[]' FROM made, generate_series(0, 2) turn;
-INSERT INTO run_events (run_id, seq, type, data) SELECT id, seq, 'x', '{{}}' FROM made, generate_series(1, 3) seq;
+INSERT INTO messages (run_id, turn, part, role, content)
+    SELECT id, turn, 0, 'user', '[]' FROM made, generate_series(0, 2) turn;
+INSERT INTO run_events (run_id, seq, type, data) SELECT id, seq, 'x', '{}' FROM made, generate_series(1, 3) seq;
 INSERT INTO request_keys (tenant_id, key, fingerprint, run_id) SELECT tenant_id, 'k' || n, '', id FROM made;
 INSERT INTO dead_letters (id, tenant_id, run_id, step_id, state, verdict, error)
-    SELECT gen_random_uuid(), tenant_id, run_id, id, CASE state WHEN 'dead' THEN 'open' ELSE 'replayed' END, 'x', '{{}}'
+    SELECT gen_random_uuid(), tenant_id, run_id, id, CASE state WHEN 'dead' THEN 'open' ELSE 'replayed' END, 'x', '{}'
     FROM steps WHERE state = 'dead' OR seq = 5;
 INSERT INTO tenants (id) SELECT DISTINCT tenant_id FROM made;
 INSERT INTO api_keys (id, tenant_id, name, secret_sha256)
@@ -65,6 +81,7 @@ INSERT INTO api_keys (id, tenant_id, name, secret_sha256)
 SET session_replication_role = origin;
 ANALYZE;
 """
+"""5,000 runs of ten steps, all but 200 of them done."""
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +90,9 @@ def history(server_urls, template) -> Iterator[str]:
     name = "agentfleet_history"
     with psycopg.connect(server_urls.database_url, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+        )
         url = with_database(server_urls.database_url, name)
         execute(url, FILL)
         yield url

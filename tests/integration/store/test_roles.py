@@ -11,14 +11,14 @@ from agentfleet.store import api_keys, audit, runs
 from agentfleet.store.api_keys import Principal
 from tests.factories import execute, make_step, submit
 
+ADD, CHANGE = {"SELECT", "INSERT"}, {"SELECT", "INSERT", "UPDATE"}
+EVERYTHING = {"SELECT", "INSERT", "UPDATE", "DELETE"}
 APP = {
-    **dict.fromkeys(("tenants", "api_keys", "bundles", "request_keys", "messages", "run_events", "attempts", "audit"),
-                    {"SELECT", "INSERT"}),
-    **dict.fromkeys(("runs", "steps", "dead_letters"), {"SELECT", "INSERT", "UPDATE"}),
+    "tenants": ADD, "api_keys": ADD, "bundles": ADD, "request_keys": ADD, "messages": ADD, "run_events": ADD,
+    "attempts": ADD, "audit": ADD, "runs": CHANGE, "steps": CHANGE, "dead_letters": CHANGE,
     "alembic_version": {"SELECT"},
 }  # fmt: skip
-EVERYTHING = {"SELECT", "INSERT", "UPDATE", "DELETE"}
-FLEET = {**dict.fromkeys(APP, EVERYTHING), "audit": {"SELECT", "INSERT"}}
+FLEET = {table: EVERYTHING if table != "audit" else ADD for table in APP}
 GRANTS = """
 SELECT c.relname::text, array_agg(a.privilege_type ORDER BY 1) FROM pg_class c, aclexplode(c.relacl) a
 WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND c.relname <> 'test_clock'
@@ -94,7 +94,8 @@ async def test_watching_tells_progress_and_no_content(db, app_db, database_url):
 
 def test_functions_that_look_past_row_level_security_have_a_fixed_search_path_and_no_public_access(database_url):
     query = (
-        "SELECT proname::text, proconfig::text[], has_function_privilege('public', oid, 'EXECUTE'), proowner::regrole::text"
+        "SELECT proname::text, proconfig::text[], has_function_privilege('public', oid, 'EXECUTE'),"
+        " proowner::regrole::text"
         " FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace"
     )
     found = execute(database_url, query)
@@ -110,7 +111,9 @@ def test_a_stranger_sees_nothing(database_url):
         connection.execute("CREATE ROLE stranger_for_a_moment")
         try:
             for table in (*APP, "alembic_version"):
-                granted = connection.execute("SELECT has_table_privilege('stranger_for_a_moment', %s, 'SELECT')", [table])
+                granted = connection.execute(
+                    "SELECT has_table_privilege('stranger_for_a_moment', %s, 'SELECT')", [table]
+                )
                 assert granted.fetchone() == (False,), table
         finally:
             connection.execute("DROP ROLE stranger_for_a_moment")

@@ -67,9 +67,14 @@ def test_any_texts_arrive_as_they_were_sent(connection, values):
 @pytest.mark.parametrize(
     ("kind", "values"),
     [
-        ("text", AWKWARD), ("int", [1, -1, None, 2**31 - 1]), ("bool", [True, False, None]), ("float8", [1.5, -0.0, 1e300, None]),
-        ("numeric", [Decimal("0.00000001"), Decimal("1E+3"), None]), ("bytea", [b"", b"\x00\xff\\\"", None]), ("uuid", []),
+        ("text", AWKWARD),
+        ("int", [1, -1, None, 2**31 - 1]),
+        ("bool", [True, False, None]),
+        ("float8", [1.5, -0.0, 1e300, None]),
+        ("numeric", [Decimal("0.00000001"), Decimal("1E+3"), None]),
+        ("bytea", [b"", b'\x00\xff\\"', None]),
+        ("uuid", []),
     ],
-)  # fmt: skip
+)
 def test_every_kind_of_value_arrives_as_it_was_sent(connection, kind, values):
     assert there_and_back(connection, values, kind) == values

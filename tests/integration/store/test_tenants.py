@@ -111,7 +111,7 @@ async def test_reads_by_id_find_nothing_of_another_tenant(app_db, db, both):
 
 
 async def test_reads_ask_for_their_tenant_themselves_too(db, both):
-    """Two locks on one door: the fleet's role is bound by no policy, and still gets the one tenant that it asked for."""
+    """Two locks on one door: no policy binds the fleet's role, and still it gets one tenant's rows."""
     assert (await reads.runs_by_id(db, "acme", [both["rival"]])) == [None]
     assert not await reads.event_page(db, "acme", both["rival"], after=0, limit=10)
     assert not await reads.step_page(db, "acme", both["rival"], after=-1, limit=10)
@@ -132,4 +132,3 @@ def test_the_policies_ask_for_the_tenant_once_per_statement(database_url):
     query = "SELECT polrelid::regclass::text, pg_get_expr(polqual, polrelid) FROM pg_policy WHERE polname = 'tenant'"
     for table, condition in execute(database_url, query):
         assert "SELECT NULLIF(current_setting" in condition or "EXISTS" in condition, table
-
