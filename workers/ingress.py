@@ -4,6 +4,7 @@ Prints one JSON line, ``{"url": ...}``, when it accepts requests. SIGTERM drains
 home with what they have, other requests are finished, and the process ends with 0.
 """
 
+import math
 import signal
 import socket
 import sys
@@ -65,7 +66,7 @@ def main() -> None:
         server_header=False,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=int(settings.drain),
+        timeout_graceful_shutdown=math.ceil(settings.drain),
     )
     signal.signal(signal.SIGTERM, _stop)  # uvicorn raises the signal again once it has drained
     Server(config, app).run()

@@ -14,7 +14,7 @@ class RunRequest(Document):
     """A run to be accepted."""
 
     agent: str = Field(description="The name of one of `GET /v1/agents`.", examples=["support"])
-    input: Annotated[str, Field(min_length=1)] | dict[str, Any] = Field(
+    input: Annotated[str, Field(pattern=r"\S")] | dict[str, Any] = Field(
         description="What the agent is asked: a text, or an object of the agent's `input_schema`.",
         examples=["Where is order 17?"],
     )

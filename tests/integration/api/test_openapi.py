@@ -80,6 +80,8 @@ BODIES: list[dict[str, Any]] = [
     {"input": "x"},
     {"agent": "support"},
     {"agent": "support", "input": ""},
+    {"agent": "support", "input": " \n\t"},
+    {"agent": "support", "input": " x "},
     {"agent": "support", "input": []},
     {"agent": "support", "input": "x", "priority": 101},
     {"agent": "support", "input": "x", "priority": "high"},
