@@ -15,9 +15,16 @@ from agentfleet.domain.model import Doorbell
 from agentfleet.settings import Settings
 
 BELL = Doorbell(
-    "01a1fdda-59f4-740f-8684-c4a2818a4743", "01a1fdda-59f4-740f-8684-c4a2818a4744", "default", "support", "tool", "refund",
-    4, 2, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-)  # fmt: skip
+    step_id="01a1fdda-59f4-740f-8684-c4a2818a4743",
+    run_id="01a1fdda-59f4-740f-8684-c4a2818a4744",
+    pool="default",
+    agent="support",
+    kind="tool",
+    name="refund",
+    seq=4,
+    attempt=2,
+    traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+)
 OURS_ALONE = {"traceparent"}
 """Celery keeps headers that it does not know."""
 DIFFERS_BY_SENDER = {"origin"}
