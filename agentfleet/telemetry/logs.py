@@ -56,7 +56,11 @@ def configure(level: str = "info", fmt: str = "json", *, process: str) -> None:
     ]
     last: list[Processor] = [structlog.processors.format_exc_info, redact, structlog.processors.JSONRenderer(_dumps)]
     if fmt == "console":
-        last = [redact, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), timestamp_key="ts")]
+        plain = structlog.dev.plain_traceback  # the rich one prints local variables, and secrets live in those
+        last = [
+            redact,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), timestamp_key="ts", exception_formatter=plain),
+        ]
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
