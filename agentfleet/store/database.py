@@ -42,8 +42,10 @@ UNAVAILABLE = (
 
 @dataclass(frozen=True, slots=True)
 class DatabaseConfig:
-    """How to connect. ``role`` is SET ROLE'd when given. ``statement_timeout``, and ``patience`` with a pool that has no
-    free connection, are in seconds."""
+    """How to connect. ``role`` is SET ROLE'd when given.
+
+    ``statement_timeout``, and ``patience`` with a pool that has no free connection, are in seconds.
+    """
 
     url: str
     role: str | None
