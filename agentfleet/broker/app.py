@@ -6,6 +6,7 @@ from celery import Celery
 from kombu.entity import Queue
 
 from agentfleet.broker import names, transport
+from agentfleet.broker.connection import AMQP
 from agentfleet.broker.task import StepTask
 from agentfleet.domain.errors import InvalidInput
 from agentfleet.settings import Settings
@@ -21,7 +22,7 @@ def make_app(settings: Settings) -> Celery:
     if settings.transport == "doorbell":
         transport.register()
         url = transport.ALIAS + url.removeprefix("redis")
-    app = Celery("agentfleet", broker=url, set_as_current=False)
+    app = Celery("agentfleet", broker=url, set_as_current=False, amqp=AMQP)
     app.conf.update(celery_config(settings))
     app.register_task(StepTask())
     return app
