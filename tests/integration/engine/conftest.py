@@ -10,6 +10,15 @@ from tests.scripted import Bells
 
 
 @pytest.fixture
+async def db(database_url: str) -> AsyncIterator[Database]:
+    """The database as workers, dispatcher and reconciler see it. Two connections: as many as one batcher's flushes."""
+    database = Database(DatabaseConfig(database_url, FLEET_ROLE, "test-fleet", pool_size=2))
+    await database.open()
+    yield database
+    await database.close()
+
+
+@pytest.fixture
 async def other_db(database_url: str) -> AsyncIterator[Database]:
     """The same database as another process sees it."""
     database = Database(DatabaseConfig(database_url, FLEET_ROLE, "test-other", pool_size=2))

@@ -8,7 +8,6 @@ import psycopg
 
 from agentfleet.store.database import Database
 from agentfleet.store.statements import Statement
-from tests.factories import execute
 from tests.scripted import until
 
 BLOCKED = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
@@ -16,11 +15,13 @@ BLOCKED = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_databas
 
 async def blocked(database_url: str, count: int) -> None:
     """Wait until ``count`` statements wait for a lock."""
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
 
-    async def standing() -> bool:
-        return execute(database_url, BLOCKED) == [(count,)]
+        async def standing() -> bool:
+            cursor = await connection.execute(BLOCKED)
+            return await cursor.fetchone() == (count,)
 
-    await until(standing, f"{count} statements wait for a lock")
+        await until(standing, f"{count} statements wait for a lock")
 
 
 class Uncommitted:

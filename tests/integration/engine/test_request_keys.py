@@ -7,6 +7,7 @@ import pytest
 
 from agentfleet.engine.submit import KeyReused, Submitter
 from tests.factories import TENANT, execute, new_run
+from tests.integration.engine.locks import blocked
 from tests.scripted import until
 
 pytestmark = pytest.mark.usefixtures("bundle", "invariants_hold")
@@ -53,7 +54,7 @@ async def test_the_same_key_from_two_connections_at_once_makes_one_run(app_db, d
     with psycopg.connect(database_url) as holder:  # holds both back until both wait
         holder.execute("LOCK TABLE request_keys IN SHARE MODE")
         racing = [asyncio.create_task(Submitter(one, bells, window=10)(TENANT, keyed("k"))) for one in (app_db, db)]
-        await until(lambda: _blocked(database_url, 2), "both submits wait")
+        await blocked(database_url, 2)
     done = await asyncio.gather(*racing)
     assert len({d.run_id for d in done}) == 1
     assert sorted(d.replayed for d in done) == [False, True]
@@ -81,16 +82,11 @@ async def test_batches_with_the_same_keys_in_another_order_do_not_deadlock(app_d
             asyncio.create_task(submit(TENANT, keyed(key)))
             for submit, order in zip(submits, ("amz", "zma"), strict=True) for key in order
         ]  # fmt: skip
-        await until(lambda: _blocked(database_url, 2), "both batches wait")
+        await blocked(database_url, 2)
         holder.rollback()
     done = await asyncio.gather(*racing)
     assert len({d.run_id for d in done}) == 3
     assert execute(database_url, COUNT) == [(3,)]
-
-
-async def _blocked(database_url, count):
-    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    return execute(database_url, query) == [(count,)]
 
 
 async def _all_rung(bells, count):
