@@ -2,11 +2,13 @@
 
 import sys
 
-from workers.app import app
+from agentfleet.telemetry import logs
+from workers.app import app, settings
 
 
 def main() -> None:
-    """Run the process."""
+    """Show the workers until told to stop, with the settings of the environment."""
+    logs.configure(settings.log_level, settings.log_format, process="flower")
     app.start(["flower", "--enable-events", *sys.argv[1:]])
 
 

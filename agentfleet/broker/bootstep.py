@@ -10,7 +10,7 @@ import orjson
 from celery import Celery, bootsteps, signals
 from celery.apps import worker as celery_worker
 from celery.bin.celery import celery
-from celery.exceptions import SecurityWarning
+from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 from celery.worker import state
 from kombu.common import ignore_errors
 
@@ -49,6 +49,8 @@ class StepLoop(bootsteps.StartStopStep):
 
     def start(self, parent: Any) -> None:
         _quiet_signals(parent)
+        # At every reconnect: the default of a setting will change, which we set. Celery has switched these on by now.
+        warnings.filterwarnings("ignore", r"\s*In Celery 5\.1 we introduced", CPendingDeprecationWarning)
         parent.step_loop.start(state.maybe_shutdown)
 
     def stop(self, parent: Any) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
+from contextvars import Context
 from weakref import WeakValueDictionary
 
 import orjson
@@ -49,7 +50,7 @@ class RedisDeltas:
         """Where the pieces of one model call go."""
         writer = self._writers[step_id] = _Writer(run_id, step_id)
         if self._task is None:
-            self._task = asyncio.create_task(self._run())
+            self._task = asyncio.create_task(self._run(), context=Context())  # its log lines are of no step
         return writer
 
     async def close(self) -> None:

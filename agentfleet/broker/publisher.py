@@ -6,9 +6,11 @@ Nobody waits for Redis: what cannot be sent is counted and forgotten, and the re
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from contextvars import Context
 
 import structlog
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from agentfleet.broker import names
@@ -60,7 +62,7 @@ class RedisPublisher:
 
     def _send_soon(self) -> None:
         if self._sender is None:
-            self._sender = asyncio.create_task(self._send())
+            self._sender = asyncio.create_task(self._send(), context=Context())  # its log lines are of no step
 
     async def _send(self) -> None:
         try:
@@ -69,12 +71,19 @@ class RedisPublisher:
                 pools, self._pools = self._pools, set()
                 revoked, self._revoked = self._revoked, []
                 try:
-                    await self._push(bells, pools, revoked)
+                    await self._push_well(bells, pools, revoked)
                 except (RedisError, OSError) as error:
                     metrics.PUBLISH_FAILURES.inc(len(bells))
                     log.warning("publish_failed", error=str(error), messages=len(bells))
         finally:
             self._sender = None
+
+    async def _push_well(self, bells: Sequence[Doorbell], pools: set[str], revoked: Sequence[str]) -> None:
+        """Try twice: after a restart of Redis the pool still holds connections of before."""
+        try:
+            await self._push(bells, pools, revoked)
+        except RedisConnectionError:
+            await self._push(bells, pools, revoked)
 
     async def _push(self, bells: Sequence[Doorbell], pools: set[str], revoked: Sequence[str]) -> None:
         pipe = self._redis.pipeline(transaction=False)

@@ -4,7 +4,8 @@ What others rely on is kept: ``worker.state`` (so ``inspect`` works), task event
 prefetch window, because a message is acknowledged only when its step has settled.
 
 After a reconnect the window of the new connection is smaller by what still runs from the old one, and grows as that
-ends: however often Redis goes away, a worker holds no more steps than its capacity.
+ends: a worker whose Redis comes and goes does not hold its capacity many times over (but one more each time, because a
+window of zero means that there is none).
 """
 
 import logging

@@ -43,7 +43,9 @@ class QoS(virtual.QoS):
 class Channel(redis.Channel):
     """Pops up to ``BATCH`` messages at once, never more than there is room for."""
 
-    QoS = QoS
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.QoS = QoS  # kombu's sets its own, which restores messages, when `ack_emulation` is off
 
     def _brpop_start(self, timeout: float | None = None) -> None:
         queues = self._queue_cycle.consume(len(self.active_queues))

@@ -6,6 +6,7 @@ pile up and the next flush takes them all, so a busy process batches by itself.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -39,7 +40,7 @@ class Batcher(Generic[Item, Result]):
         self._pending.append((item, future))
         if self._flushes < self._max_flushes:
             self._flushes += 1
-            task = asyncio.create_task(self._drain())
+            task = asyncio.create_task(self._drain(), context=Context())  # many callers, so none
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return await future

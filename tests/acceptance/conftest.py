@@ -33,8 +33,7 @@ def ground(server_urls: Urls, template: str, tmp_path_factory: pytest.TempPathFa
         simulator = stack.enter_context(background())
         made = Ground(with_database(server_urls.database_url, name), redis, simulator, directory)
         stack.callback(made.stop)
-        made.start("-m", "workers.dispatcher")
-        made.start("-m", "workers.reconciler")
+        made.start_duties()
         yield made
 
 

@@ -6,6 +6,7 @@ stay on it: the workers it starts, the runs it submits, the files in which its t
 
 import asyncio
 import ctypes
+import inspect
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from agentfleet.agents.agent import Agent
 from agentfleet.agents.bundle import bundle_of
@@ -36,10 +38,11 @@ PR_SET_PDEATHSIG = 1
 
 
 async def until(condition: Callable[[], object], what: str) -> Any:
-    """Wait for a true value and return it; fails naming ``what``."""
+    """Wait for a true value, which may have to be awaited, and return it; fails naming ``what``."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
-        if value := condition():
+        value = condition()
+        if value := await value if inspect.isawaitable(value) else value:
             return value
         await asyncio.sleep(LOOK_EVERY)
     raise AssertionError(f"waited in vain until {what}")
@@ -57,6 +60,8 @@ class Process:
                 start_new_session=True, preexec_fn=_die_with_the_test,  # noqa: PLW1509  # one system call
             )
         self.pid = self._process.pid
+        urls = [urlsplit(environment[f"AGENTFLEET_{name}_URL"]).password for name in ("DATABASE", "REDIS")]
+        self.secrets = [PROVIDER_KEY, *(password for password in urls if password)]
 
     @property
     def announced(self) -> dict[str, Any] | None:
@@ -71,18 +76,22 @@ class Process:
 
     @property
     def printed(self) -> list[str]:
-        """Everything it printed but the line that announces it."""
-        return [*self._out.read_text().splitlines()[1:], *self._err.read_text().splitlines()]
+        """Every line that it printed, but the one that announces it, and one that its death cut off."""
+        out, err = self._out.read_text().partition("\n")[2], self._err.read_text()
+        return [line for text in (out, err) for line in text.split("\n")[:-1]]
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """Its log; fails on a line that is none."""
+        return [json.loads(line) for line in self.printed]
 
     def logs_at(self, level: str) -> list[dict[str, Any]]:
         """Its log lines of one level."""
-        lines = [json.loads(line) for line in self._err.read_text().splitlines()]
-        return [line for line in lines if line["level"] == level]
+        return [line for line in self.lines if line["level"] == level]
 
     def logs(self, event: str) -> list[dict[str, Any]]:
         """Its log lines of one event."""
-        lines = [json.loads(line) for line in self._err.read_text().splitlines() if event in line]
-        return [line for line in lines if line["event"] == event]
+        return [line for line in self.lines if line["event"] == event]
 
     async def ready(self) -> "Process":
         """Wait until it says so."""
@@ -110,6 +119,15 @@ class Process:
         return self.code
 
 
+def _check_line(process: Process, line: dict[str, Any]) -> None:
+    """What holds for every log line of every process: it says where it is from and hides every secret."""
+    assert {"event", "level", "logger", "process", "ts"} <= line.keys(), f"{process.name}: {line}"
+    if "step_id" in line and line["logger"] != "agentfleet.rescue":
+        assert {"run_id", "tenant_id", "attempt"} <= line.keys(), f"{process.name}: {line}"
+    for secret in process.secrets:
+        assert secret not in json.dumps(line), f"{process.name} tells a secret: {line['event']}"
+
+
 def _die_with_the_test() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -121,6 +139,7 @@ class Ground:
         self.database_url, self.redis, self.simulator, self.directory = database_url, redis, simulator, directory
         self.redis_url = redis.start()
         self.processes: list[Process] = []
+        self.duties: list[Process] = []
 
     async def kill_redis(self) -> None:
         """SIGKILL; it keeps nothing. ``redis.revive()`` starts an empty one in its place."""
@@ -139,16 +158,21 @@ class Ground:
         }
         return {
             **kept, **{f"AGENTFLEET_{name.upper()}": str(value) for name, value in ours.items()},
-            "ANTHROPIC_API_KEY": PROVIDER_KEY,
+            "ANTHROPIC_API_KEY": PROVIDER_KEY, "FLOWER_UNAUTHENTICATED_API": "true",
         }
 
     def start(self, *arguments: str, directory: Path | None = None, **settings: object) -> Process:
         """Start ``python ARGUMENTS`` with these settings."""
-        log = (directory or self.directory) / f"{arguments[-1]}-{len(self.processes)}"
+        name = next(argument for argument in arguments if argument.startswith("workers."))
+        log = (directory or self.directory) / f"{name}-{len(self.processes)}"
         environment = self.environment(**settings) | {"AGENTFLEET_TEST_DIRECTORY": str(directory or self.directory)}
         process = Process(list(arguments), environment, log)
         self.processes.append(process)
         return process
+
+    def start_duties(self) -> None:
+        """Start the dispatcher and the reconciler; nobody has to wait for them."""
+        self.duties = [self.start("-m", "workers.dispatcher"), self.start("-m", "workers.reconciler")]
 
     def stop(self) -> None:
         for process in self.processes:
@@ -238,4 +262,7 @@ class Fleet:
             with suppress(ProcessLookupError):
                 worker.send(signal.SIGCONT)
             worker.kill()
-        self.query("TRUNCATE runs CASCADE")
+        self.query("TRUNCATE runs, dead_letters CASCADE")
+        for process in [*self.ground.duties, *self.workers]:
+            for line in process.lines:
+                _check_line(process, line)

@@ -1,84 +1,121 @@
-"""What is pushed to Redis, and what happens when Redis is not there."""
+"""Publishing waits for nobody: one pipeline for many messages, and a broken Redis is counted, never raised."""
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
 
 import pytest
+from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from agentfleet.broker import names
-from agentfleet.broker.deltas import RedisDeltas
+from agentfleet.broker import publisher as publishing
 from agentfleet.broker.publisher import RedisPublisher
-from agentfleet.domain.model import Doorbell
-from agentfleet.telemetry import metrics
+from tests.integration.broker.conftest import QUEUE, bell
 from tests.scripted import until
 
-PREFIX = "test"
+
+def failures() -> float:
+    return REGISTRY.get_sample_value("agentfleet_publish_failures_total") or 0.0
 
 
-def bell(number: int, pool: str = "default") -> Doorbell:
-    return Doorbell(f"01a1fdda-59f4-740f-8684-{number:012d}", "run", pool, "agent", "reason", "model", number, 1)
+async def commands(redis: Redis, name: str) -> int:
+    """How often the server has run a command."""
+    stats = await redis.info("commandstats")
+    return stats.get(f"cmdstat_{name}", {}).get("calls", 0)
 
 
 @pytest.fixture
-def publisher(redis: Redis) -> RedisPublisher:
-    return RedisPublisher(redis, prefix=PREFIX)
+async def nobody(unused_tcp_port: int) -> AsyncIterator[RedisPublisher]:
+    """A publisher whose Redis is not there."""
+    async with Redis(port=unused_tcp_port, retry=None) as redis:
+        yield RedisPublisher(redis, prefix="agentfleet")
 
 
-async def test_messages_go_to_the_queue_of_their_pool_in_order(redis, publisher):
-    await publisher.publish([bell(1), bell(2), bell(3, "other")])
-    await publisher.publish([bell(4)])
+async def test_many_messages_are_one_push_per_pool_in_order(publisher: RedisPublisher, redis: Redis) -> None:
+    before = await commands(redis, "lpush")
+    here = [bell() for _ in range(100)]
+    there = [bell(pool="gpu") for _ in range(3)]
+    await publisher.publish([*here, *there])
     await publisher.flush()
-    popped = await redis.rpop(names.queue(PREFIX, "default"), 10)
-    assert [json.loads(raw)["headers"]["id"][-1] for raw in popped] == ["1", "2", "4"], "the oldest is popped first"
-    assert await redis.llen(names.queue(PREFIX, "other")) == 1
+    assert await commands(redis, "lpush") - before == 2
+    raw = await redis.lrange(QUEUE, 0, -1)  # pyright: ignore[reportGeneralTypeIssues]
+    assert [json.loads(one)["headers"]["id"] for one in reversed(raw)] == [one.step_id for one in here]
+    assert await redis.llen(names.queue("agentfleet", "gpu")) == 3  # pyright: ignore[reportGeneralTypeIssues]
 
 
-async def test_a_dispatcher_is_woken_once_however_many_ask(redis, publisher):
-    for _ in range(50):
+async def test_callers_that_publish_at_once_share_a_pipeline(publisher: RedisPublisher, redis: Redis) -> None:
+    before = await commands(redis, "lpush")
+    await asyncio.gather(*(publisher.publish([bell()]) for _ in range(50)))
+    await publisher.flush()
+    assert await commands(redis, "lpush") - before == 1
+
+
+async def test_any_number_of_wakes_is_one_element(publisher: RedisPublisher, redis: Redis) -> None:
+    for _ in range(3):
         await publisher.wake("default")
-    await publisher.flush()
-    await publisher.wake("default")
-    await publisher.flush()
-    assert await redis.llen(names.wake(PREFIX, "default")) == 1
-
-
-async def test_workers_hear_which_steps_to_stop(redis, publisher):
-    async with redis.pubsub(ignore_subscribe_messages=True) as heard:
-        await heard.subscribe(names.revoke(PREFIX))
-        await heard.get_message(timeout=5)
-        await publisher.revoke(["a", "b"])
+        await publisher.wake("gpu")
         await publisher.flush()
-        message = await heard.get_message(timeout=5)
-    assert message is not None
-    assert message["data"] == b"a b"
+    for pool in ("default", "gpu"):
+        assert await redis.llen(names.wake("agentfleet", pool)) == 1  # pyright: ignore[reportGeneralTypeIssues]
 
 
-async def test_a_dead_redis_raises_nothing_and_is_counted():
-    gone = Redis(port=1, socket_connect_timeout=0.1)
-    publisher = RedisPublisher(gone, prefix=PREFIX)
-    before = metrics.PUBLISH_FAILURES._value.get()
-    await publisher.publish([bell(1), bell(2)])
-    await publisher.wake("default")
+async def test_revocations_reach_who_listens(publisher: RedisPublisher, redis: Redis) -> None:
+    async with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+        await pubsub.subscribe(names.revoke("agentfleet"))
+        await pubsub.get_message(timeout=5)
+        await publisher.revoke(["a", "b"])
+        await publisher.revoke(["c"])
+        heard: list[str] = []
+
+        async def all_heard() -> bool:
+            message = await pubsub.get_message(timeout=5)
+            heard.extend(message["data"].decode().split() if message else [])
+            return heard == ["a", "b", "c"]
+
+        await until(all_heard, "the revocations are heard")
+
+
+async def test_a_redis_that_is_not_there_is_counted_and_never_raised(nobody: RedisPublisher) -> None:
+    before = failures()
+    await nobody.publish([bell(), bell()])
+    await nobody.wake("default")
+    await nobody.revoke(["a"])
+    await nobody.flush()
+    assert failures() - before == 2
+    await nobody.publish([bell()])
+    await nobody.flush()
+    assert failures() - before == 3, "it tries again with the next ones"
+
+
+async def test_connections_of_before_a_restart_lose_nothing(publisher: RedisPublisher, redis: Redis) -> None:
+    before = failures()
+    await publisher.publish([bell()])
     await publisher.flush()
-    assert metrics.PUBLISH_FAILURES._value.get() == before + 2
-    await gone.aclose()
+    await redis.client_kill_filter(_type="normal", skipme=False)
+    await publisher.publish([bell()])
+    await publisher.flush()
+    assert failures() == before
+    assert await redis.llen(QUEUE) == 2  # pyright: ignore[reportGeneralTypeIssues]
 
 
-async def test_deltas_flow_only_while_somebody_listens(redis):
-    deltas = RedisDeltas(redis, prefix=PREFIX)
-    heard, unheard = deltas.writer("heard", "step-1"), deltas.writer("unheard", "step-2")
-    await redis.set(names.listeners(PREFIX, "heard"), "1")
+async def test_more_than_fits_is_counted_and_dropped(
+    nobody: RedisPublisher, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "MAX_PENDING", 2)
+    before = failures()
+    await nobody.publish([bell() for _ in range(5)])
+    assert failures() - before == 3
+    await nobody.flush()
+    assert failures() - before == 5
 
-    async def speak():
-        heard("a")
-        unheard("a")
-        return await redis.xlen(names.deltas(PREFIX, "heard"))
 
-    await until(speak, "a delta arrived")
-    [(_, entry), *_] = await redis.xrange(names.deltas(PREFIX, "heard"))
-    delta = json.loads(entry[b"d"])
-    assert delta["step_id"] == "step-1"
-    assert set(delta["text"]) == {"a"}
-    assert not await redis.exists(names.deltas(PREFIX, "unheard"))
-    assert 0 < await redis.ttl(names.deltas(PREFIX, "heard")) <= 300, "a stream nobody reads must not stay"
-    await deltas.close()
+async def test_a_redis_that_hangs_delays_the_end_only_so_long(publisher: RedisPublisher, redis: Redis) -> None:
+    await redis.client_pause(60_000, all=False)  # writes
+    try:
+        await publisher.publish([bell()])
+        await publisher.flush(within=0.1)
+    finally:
+        await redis.client_unpause()
+    await publisher.flush()
+    assert await redis.llen(QUEUE) == 1  # pyright: ignore[reportGeneralTypeIssues]
