@@ -66,6 +66,8 @@ def step(run_id: int, seq: int) -> None:
 
 
 def create() -> None:
+    """The tables, on a fresh database."""
+    _engines.clear()  # those of the round before point at a database that is gone
     with session() as db:
         Base.metadata.create_all(db.get_bind())
 

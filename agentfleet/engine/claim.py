@@ -14,7 +14,7 @@ class Claims:
 
     def __init__(self, db: Database, *, worker: str, lease: float) -> None:
         self._db, self._worker, self._lease = db, worker, lease
-        self._batch: Batcher[str, Claimed | None] = Batcher(self._claim)
+        self._batch: Batcher[str, Claimed | None] = Batcher(self._claim, max_flushes=1)  # it never waits for a lock
 
     async def __call__(self, step_id: str) -> Claimed | None:
         """The claimed step, or ``None`` when the message was stale, duplicated or forged."""
