@@ -80,8 +80,8 @@ class StepServer:
         self._draining = True
 
     def hurry(self) -> None:
-        """Cut the wait of a drain short."""
-        if self._patience is not None:
+        """Cut a drain's wait for steps to finish short; handing back takes the time that it takes."""
+        if self._patience is not None and not self._patience.expired():
             self._patience.reschedule(asyncio.get_running_loop().time())
 
     async def drain(self, within: float) -> None:
@@ -89,9 +89,11 @@ class StepServer:
         self.close()
         log.info("drain_started", running=len(self._running), within=within)
         await self._recall()
-        await self._finished(within)
+        self._patience = asyncio.timeout(within)
+        await self._finished(self._patience)
+        self._patience = None
         stopped = self._leases.close(WorkerStopping("the worker stops"))
-        await self._finished(LAST_SETTLES)
+        await self._finished(asyncio.timeout(LAST_SETTLES))
         if self._beating is not None:
             self._beating.cancel()
             await asyncio.wait([self._beating])
@@ -100,13 +102,12 @@ class StepServer:
             await self._publisher.wake(self._pool)
         log.info("drain_ended", handed_back=stopped, left=len(self._running))
 
-    async def _finished(self, within: float) -> None:
-        """Wait until nothing runs, or for ``within`` seconds, or until somebody is in a hurry."""
+    async def _finished(self, patience: asyncio.Timeout) -> None:
+        """Wait until nothing runs, or patience ends."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within) as self._patience:
+            async with patience:
                 while self._running:
                     await asyncio.wait(self._running)
-        self._patience = None
 
     async def _recall(self) -> None:
         """Return what was never claimed. Without a database the reconciler rings for it later."""
