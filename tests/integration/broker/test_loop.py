@@ -94,7 +94,7 @@ async def test_steps_are_reported_with_one_wake_for_many(db: Database, database_
         thread.take(request(one.step_id))
 
     async def reported() -> bool:
-        return len(thread.done) == len(made)
+        return len(thread.done) == len(made) and bool(wakes)
 
     await until(reported, "all have ended")
     thread.end(60)
