@@ -25,8 +25,13 @@ class Duty:
 
 
 async def run(duty: Duty) -> None:
-    """Rounds for ever; after a round that did something the next one follows at once. An error costs one round."""
-    while True:
+    """Rounds until cancelled; after a round that did something the next one follows at once. An error costs one round.
+
+    Whether it was cancelled is asked and not only caught: a driver that is interrupted while its server goes away may
+    raise an error of its own in place of the cancellation.
+    """
+    task = asyncio.current_task()
+    while task is None or not task.cancelling():
         try:
             if await duty.run_once():
                 continue

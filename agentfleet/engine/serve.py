@@ -148,7 +148,8 @@ class StepServer:
                 return
 
     async def _beat(self) -> None:
-        while True:
+        task = asyncio.current_task()
+        while task is None or not task.cancelling():  # asked, because an error may have taken the cancellation's place
             await asyncio.sleep(self._heartbeat)
             try:
                 async with asyncio.timeout(self._heartbeat):
