@@ -21,8 +21,16 @@ class TaskEvents:
         if self._watched(request.id):
             send = self._consumer.event_dispatcher.send
             send(
-                "task-received", uuid=request.id, name=request.name, args=request.args, kwargs="",
-                root_id=request.root_id, parent_id=None, retries=0, eta=None, expires=None,
+                "task-received",
+                uuid=request.id,
+                name=request.name,
+                args=request.args,
+                kwargs="",
+                root_id=request.root_id,
+                parent_id=None,
+                retries=0,
+                eta=None,
+                expires=None,
             )
             send("task-started", uuid=request.id)
 

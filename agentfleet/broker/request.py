@@ -18,7 +18,16 @@ class StepRequest:
     """
 
     __slots__ = (
-        "__weakref__", "_stop", "args", "eventer", "hostname", "id", "message", "name", "root_id", "time_start",
+        "__weakref__",
+        "_stop",
+        "args",
+        "eventer",
+        "hostname",
+        "id",
+        "message",
+        "name",
+        "root_id",
+        "time_start",
     )
 
     task = StepTask
@@ -42,9 +51,16 @@ class StepRequest:
     def info(self, safe: bool = False) -> dict[str, Any]:
         """For ``inspect active`` and ``inspect query_task``."""
         return {
-            "id": self.id, "name": self.name, "args": self.args, "kwargs": "", "type": self.message.headers["task"],
-            "hostname": self.hostname, "time_start": self.time_start, "acknowledged": False,
-            "delivery_info": self.message.delivery_info, "worker_pid": os.getpid(),
+            "id": self.id,
+            "name": self.name,
+            "args": self.args,
+            "kwargs": "",
+            "type": self.message.headers["task"],
+            "hostname": self.hostname,
+            "time_start": self.time_start,
+            "acknowledged": False,
+            "delivery_info": self.message.delivery_info,
+            "worker_pid": os.getpid(),
         }
 
     def terminate(self, pool: Any = None, signal: Any = None) -> None:

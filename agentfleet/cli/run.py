@@ -44,8 +44,9 @@ def run(
 
     terminal = console(stderr=True)
     terminal.quiet = quiet
-    with open_client(url, api_key, patience=PATIENCE) as client:
+    with open_client(url, api_key) as client:  # an API that is not there is told at once
         accepted = client.submit(agent, read_input(given), key=key, deadline=deadline)
+    with open_client(url, api_key, patience=PATIENCE) as client:
         follower = Follower(terminal, accepted)
         try:
             for event in client.events(accepted.id):

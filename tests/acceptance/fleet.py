@@ -56,8 +56,13 @@ class Process:
         self._out, self._err = log.with_name(f"{log.name}.out"), log.with_name(f"{log.name}.err")
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self._process = subprocess.Popen(
-                [sys.executable, *arguments], stdout=out, stderr=err, stdin=subprocess.DEVNULL, env=dict(environment),
-                start_new_session=True, preexec_fn=_die_with_the_test,  # noqa: PLW1509  # one system call
+                [sys.executable, *arguments],
+                stdout=out,
+                stderr=err,
+                stdin=subprocess.DEVNULL,
+                env=dict(environment),
+                start_new_session=True,
+                preexec_fn=_die_with_the_test,  # noqa: PLW1509  # one system call
             )
         self.pid = self._process.pid
         urls = [urlsplit(environment[f"AGENTFLEET_{name}_URL"]).password for name in ("DATABASE", "REDIS")]
@@ -151,14 +156,27 @@ class Ground:
         """The environment of a process: short times, ours alone."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("AGENTFLEET_", "ANTHROPIC_"))}
         ours = {
-            "database_url": self.database_url, "redis_url": self.redis_url, "agents": "tests.acceptance.agents",
-            "provider_base_url": self.simulator.url, "lease": 2, "heartbeat": 0.5, "republish_after": 1, "drain": 20,
-            "reconcile_poll": 0.2, "dispatch_poll": 0.2, "retry_base": 0.2, "retry_cap": 1, "pool_size": 2,
-            "log_level": "info", **settings,
+            "database_url": self.database_url,
+            "redis_url": self.redis_url,
+            "agents": "tests.acceptance.agents",
+            "provider_base_url": self.simulator.url,
+            "lease": 2,
+            "heartbeat": 0.5,
+            "republish_after": 1,
+            "drain": 20,
+            "reconcile_poll": 0.2,
+            "dispatch_poll": 0.2,
+            "retry_base": 0.2,
+            "retry_cap": 1,
+            "pool_size": 2,
+            "log_level": "info",
+            **settings,
         }
         return {
-            **kept, **{f"AGENTFLEET_{name.upper()}": str(value) for name, value in ours.items()},
-            "ANTHROPIC_API_KEY": PROVIDER_KEY, "FLOWER_UNAUTHENTICATED_API": "true",
+            **kept,
+            **{f"AGENTFLEET_{name.upper()}": str(value) for name, value in ours.items()},
+            "ANTHROPIC_API_KEY": PROVIDER_KEY,
+            "FLOWER_UNAUTHENTICATED_API": "true",
         }
 
     def start(self, *arguments: str, directory: Path | None = None, **settings: object) -> Process:
@@ -250,9 +268,12 @@ class Fleet:
     def outcomes(self, run_ids: list[str], name: str) -> list[tuple[str, int, str]]:
         """Outcome, attempt and worker of every attempt at the steps of this name, in order."""
         return [
-            (row[0], row[1], row[2].rpartition(":")[2]) for row in self.query(
+            (row[0], row[1], row[2].rpartition(":")[2])
+            for row in self.query(
                 "SELECT a.outcome, a.attempt, a.worker FROM attempts a JOIN steps s ON s.id = a.step_id"
-                " WHERE s.run_id = ANY(%s::uuid[]) AND s.name = %s ORDER BY a.step_id, a.fence", run_ids, name,
+                " WHERE s.run_id = ANY(%s::uuid[]) AND s.name = %s ORDER BY a.step_id, a.fence",
+                run_ids,
+                name,
             )
         ]
 

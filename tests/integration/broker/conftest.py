@@ -22,8 +22,16 @@ QUEUE = names.queue("agentfleet", "default")
 def bell(**changes: Any) -> Doorbell:
     """A step that is to be rung for."""
     given = {
-        "step_id": new_id(), "run_id": new_id(), "pool": "default", "agent": "support", "kind": "tool", "name": "look",
-        "seq": 4, "attempt": 2, "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", **changes,
+        "step_id": new_id(),
+        "run_id": new_id(),
+        "pool": "default",
+        "agent": "support",
+        "kind": "tool",
+        "name": "look",
+        "seq": 4,
+        "attempt": 2,
+        "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        **changes,
     }
     return Doorbell(**given)
 

@@ -27,8 +27,14 @@ def theirs(redis_url: str, list_: SyncRedis) -> dict[str, Any]:
     """What ``apply_async`` sends through kombu's stock transport."""
     with make_app(Settings(redis_url=redis_url, transport="redis")) as app:
         app.tasks[STEP_TASK].apply_async(
-            (BELL.step_id,), task_id=BELL.step_id, root_id=BELL.run_id, shadow="support:tool", queue=QUEUE,
-            priority=0, ignore_result=True, headers={"traceparent": BELL.traceparent},
+            (BELL.step_id,),
+            task_id=BELL.step_id,
+            root_id=BELL.run_id,
+            shadow="support:tool",
+            queue=QUEUE,
+            priority=0,
+            ignore_result=True,
+            headers={"traceparent": BELL.traceparent},
         )
     pools.reset()
     raw = list_.rpop(QUEUE)

@@ -50,8 +50,11 @@ def listener(app: Celery, dispatcher: EventDispatcher) -> Any:
 
 def request(number: int = 0) -> StepRequest:
     headers = {
-        "id": str(uuid.UUID(int=number)), "task": "agentfleet.step", "shadow": "support:tool",
-        "argsrepr": "run=1 step=2", "root_id": "run-1",
+        "id": str(uuid.UUID(int=number)),
+        "task": "agentfleet.step",
+        "shadow": "support:tool",
+        "argsrepr": "run=1 step=2",
+        "root_id": "run-1",
     }
     return StepRequest(SimpleNamespace(headers=headers), "steps@test", lambda *_: None)
 
@@ -67,8 +70,13 @@ def tell(dispatcher: EventDispatcher, mode: str, requests: list[StepRequest], ou
 @pytest.mark.parametrize(
     ("outcome", "last"),
     [
-        ("succeed", "task-succeeded"), ("bury", "task-failed"), ("cancel", "task-failed"), ("retry", "task-retried"),
-        ("snooze", "task-retried"), ("hand_back", "task-retried"), (None, "task-succeeded"),
+        ("succeed", "task-succeeded"),
+        ("bury", "task-failed"),
+        ("cancel", "task-failed"),
+        ("retry", "task-retried"),
+        ("snooze", "task-retried"),
+        ("hand_back", "task-retried"),
+        (None, "task-succeeded"),
     ],
 )
 def test_the_events_of_one_step(
