@@ -1,6 +1,7 @@
 """``python -m workers.ingress`` as a supervisor sees it: ready, asked, told to stop, gone with 0."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -82,6 +83,7 @@ async def test_bytes_that_are_no_request_are_answered_and_change_nothing(client)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(sent)
         writer.write_eof()
-        await reader.read()
+        with contextlib.suppress(ConnectionResetError):  # a server that has not read all of it may also hang up
+            await reader.read()
         writer.close()
     assert (await client.get("/healthz")).status_code == 200
