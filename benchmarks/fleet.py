@@ -111,33 +111,32 @@ async def _sleep(running: Fleet, count: int) -> tuple[int, float]:
 
 
 async def _closed_loop(settings: Settings, agent: Agent, *, runs: int, in_flight: int, poll: float = 0.05) -> None:
+    """Asks only for the runs that are under way, by id: the driver's own load must not count as ours."""
+    under_way = set[str]()
+    sent = 0
     async with _submitting(settings, agent) as submit:
         with psycopg.connect(settings.database_url or "", autocommit=True) as connection:
-
-            def ended() -> int:
-                row = connection.execute("SELECT count(*) FROM runs WHERE state = 'succeeded'").fetchone()
-                return row[0] if row else 0
-
-            base = ended()
-            sent = done = 0
-            while done < runs:
-                done = ended() - base
-                room = min(runs - sent, in_flight - (sent - done))
-                if room > 0:
-                    await asyncio.gather(*(submit() for _ in range(room)))
-                    sent += room
+            while sent < runs or under_way:
+                ended = connection.execute(
+                    "SELECT id::text FROM runs WHERE id = ANY(%s::uuid[]) AND state = 'succeeded'", (list(under_way),)
+                ).fetchall()
+                under_way -= {run_id for (run_id,) in ended}
+                new = await asyncio.gather(*(submit() for _ in range(min(runs - sent, in_flight - len(under_way)))))
+                under_way |= set(new)
+                sent += len(new)
                 await asyncio.sleep(poll)
 
 
 @asynccontextmanager
-async def _submitting(settings: Settings, agent: Agent) -> AsyncGenerator[Callable[[], Awaitable[object]]]:
+async def _submitting(settings: Settings, agent: Agent) -> AsyncGenerator[Callable[[], Awaitable[str]]]:
     async with bootstrap.ingress(settings) as ingress:
         bundle = bundle_of(agent)
         await ingress.bundles.save(bundle)
 
-        async def submit() -> object:
-            return await ingress.submit(
+        async def submit() -> str:
+            submitted = await ingress.submit(
                 "bench", NewRun(agent.name, bundle.id, agent.pool, '"go"', CONTENT, first_step(agent.model))
             )
+            return submitted.run_id
 
         yield submit
