@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from redis.asyncio import BlockingConnectionPool, Redis
 
+from agentfleet import failpoints
 from agentfleet.agents.registry import Registry
 from agentfleet.agents.toolbox import AgentToolbox
 from agentfleet.broker import names
@@ -196,6 +197,7 @@ async def reconciler(settings: Settings) -> AsyncGenerator[Reconciler]:
 
 
 async def _servers(stack: AsyncExitStack, settings: Settings, role: str, process: str) -> tuple[Database, Redis]:
+    failpoints.arm(settings.failpoint)
     db = database(settings, role, process)
     stack.push_async_callback(db.close)
     await db.open()

@@ -125,6 +125,12 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=1_048_576, ge=1_024, description="Larger request bodies get a 413.")
     max_wait: float = Field(default=60.0, ge=0, description="Longest `Prefer: wait=` that is honoured.")
 
+    # Tests
+    failpoint: str | None = Field(
+        default=None,
+        description="Never in production: make this process break at a named operation, e.g. `settle_steps.after:kill`. See CONTRIBUTING.",
+    )
+
     # Telemetry
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe level that is logged."

@@ -13,12 +13,16 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from agentfleet import failpoints
 from agentfleet.broker import names
 from agentfleet.broker.envelope import envelope
 from agentfleet.domain.model import Doorbell
 from agentfleet.telemetry import metrics
 
 log = structlog.get_logger("agentfleet.broker")
+
+PUBLISH = failpoints.declare("publish", lambda: RedisConnectionError("failpoint publish"))
+WAKE = failpoints.declare("wake", lambda: RedisConnectionError("failpoint wake"))
 
 MAX_PENDING = 20_000
 """Envelopes kept while Redis is slow; beyond this they are dropped, as Postgres remembers them anyway."""
@@ -98,4 +102,4 @@ class RedisPublisher:
             pipe.ltrim(wake, 0, 0)
         if revoked:
             pipe.publish(names.revoke(self._prefix), " ".join(revoked))
-        await pipe.execute()
+        await (PUBLISH if bells else WAKE).around(pipe.execute)

@@ -17,6 +17,7 @@ from celery.worker import state
 from agentfleet.broker.events import TaskEvents
 from agentfleet.broker.loop import LoopThread
 from agentfleet.broker.request import StepRequest
+from agentfleet.broker.transport import ACKNOWLEDGE
 
 _task_ready: Any = state.task_ready  # a checker sees its benchmarking twin, which takes less
 _log = logging.getLogger("agentfleet.broker")
@@ -37,7 +38,9 @@ def step_strategy(task: Any, app: Any, consumer: Any, **_: Any) -> Callable[...,
             if state.requests.get(request.id) is request:
                 _task_ready(request, successful=done.outcome == "succeed")
                 events.finished(done)
+            ACKNOWLEDGE.before()
             request.message.ack_log_error(_log, consumer.connection_errors)
+            ACKNOWLEDGE.after()
             if consumer.task_consumer is not None and request.message.channel is not consumer.task_consumer.channel:
                 consumer.qos.increment_eventually()  # it was taken over an earlier connection
 

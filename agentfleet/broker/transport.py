@@ -16,8 +16,13 @@ from typing import Any, ClassVar, Literal
 
 import orjson
 from kombu.transport import TRANSPORT_ALIASES, redis, virtual
+from redis.exceptions import ConnectionError as RedisConnectionError
 
+from agentfleet import failpoints
 from agentfleet.broker.names import UNREADABLE_TASK
+
+RECEIVE = failpoints.declare("receive", lambda: RedisConnectionError("failpoint receive"), repeatable=False)
+ACKNOWLEDGE = failpoints.declare("acknowledge", None, repeatable=False)
 
 ALIAS = "doorbell"
 BATCH = 64
@@ -71,8 +76,10 @@ class Channel(redis.Channel):
             key, messages = popped
             queue = (key.decode() if isinstance(key, bytes) else key).rsplit(self.sep, 1)[0]
             self._queue_cycle.rotate(queue)
+            RECEIVE.before()
             for raw in messages:
                 self.connection._deliver(readable(raw, queue), queue)  # noqa: SLF001  # as kombu's own channel does
+            RECEIVE.after()
             return True
         finally:
             self._in_poll = None

@@ -10,12 +10,14 @@ from dataclasses import replace
 import orjson
 import structlog
 
+from agentfleet import failpoints
 from agentfleet.domain import settlement
 from agentfleet.domain.budget import ceiling_reached
 from agentfleet.domain.errors import (
     BudgetExceeded,
     EffectUnknown,
     LeaseLost,
+    ProviderUnavailable,
     StepError,
     StepTimeout,
     ToolRetry,
@@ -30,6 +32,9 @@ from agentfleet.store.bundles import Bundles
 from agentfleet.telemetry import metrics
 
 log = structlog.get_logger("agentfleet.step")
+
+REASON = failpoints.declare("reason", lambda: ProviderUnavailable("failpoint reason"))
+TOOL = failpoints.declare("tool", lambda: RuntimeError("failpoint tool"))
 
 
 class Performer:
@@ -98,7 +103,8 @@ class Performer:
         still_ours()
         try:
             async with asyncio.timeout(self._reason_timeout):
-                reasoned = await self._reasoner.reason(request, self._deltas.writer(claimed.run_id, claimed.step_id))
+                on_text = self._deltas.writer(claimed.run_id, claimed.step_id)
+                reasoned = await REASON.around(lambda: self._reasoner.reason(request, on_text))
         except TimeoutError:
             raise StepTimeout(f"the model call took longer than {self._reason_timeout:g} s") from None
         plan = after_reason(claimed.turn, reasoned.turn, state, claimed.progress, rules)
@@ -110,7 +116,7 @@ class Performer:
         call = json.loads(claimed.input)  # not orjson: it turns integers beyond 64 bits into floats
         still_ours()
         try:
-            result = await self._toolbox.call(claimed, call["call_id"], call["arguments"])
+            result = await TOOL.around(lambda: self._toolbox.call(claimed, call["call_id"], call["arguments"]))
         except (LeaseLost, ToolRetry, Unserviceable, EffectUnknown):
             raise  # these say for themselves whether it happened
         except Exception as error:

@@ -9,6 +9,7 @@ from datetime import date
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
+from agentfleet import failpoints
 from agentfleet.domain.budget import Usage
 from agentfleet.domain.errors import ProviderUnavailable
 from agentfleet.engine.ports import Reasoned, ReasonRequest
@@ -21,6 +22,8 @@ from agentfleet.provider.sse import events
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
     from httpx2 import Response
+
+STREAM = failpoints.declare("stream", lambda: ProviderUnavailable("failpoint stream"), repeatable=False)
 
 LAST_BYTES_SECONDS = 1.0
 """How long to wait for the end of a stream that has said everything, so that its connection can be used again."""
@@ -68,10 +71,12 @@ class Call:
                 raise refused(200, _parsed(data), response.headers)
             if name == "content_block_delta" and self.first_token is None:
                 self.first_token = time.monotonic() - self._started
+                STREAM.before()
             text = self.answer.take(name, data)
             if text and self._on_text is not None:
                 self._on_text(text)
             if self.answer.complete:
+                STREAM.after()
                 await _drain(arriving)
 
     def _reasoned(self, headers: Mapping[str, str]) -> Reasoned:

@@ -133,16 +133,11 @@ class Database:
 
     async def fetch(self, statement: Statement, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Run one hot statement in its own transaction."""
-        async with self._pool.connection() as connection:
-            cursor = await connection.execute(statement.sql, statement.values(params))
-            return await cursor.fetchall() if cursor.description else []
+        return await statement.failpoint.around(lambda: self._fetch(statement, params))
 
     async def fetch_as(self, tenant_id: str, statement: Statement, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """The same for a statement that returns rows, bound to what belongs to ``tenant_id``: in one round trip."""
-        async with self._pool.connection() as connection, connection.pipeline(), connection.transaction():
-            await connection.execute("SELECT set_config('agentfleet.tenant_id', $1, true)", (tenant_id,))
-            cursor = await connection.execute(statement.sql, statement.values(params))
-            return await cursor.fetchall()
+        return await statement.failpoint.around(lambda: self._fetch_locked(None, statement, params, tenant_id))
 
     async def fetch_locked(
         self, lock: Statement, statement: Statement, params: Mapping[str, Any], *, tenant_id: str | None = None
@@ -152,10 +147,21 @@ class Database:
         A statement sees what was committed before it began, however long it then waits for a lock. Who has to see what
         the last holder wrote, such as the steps that a settle created, locks first.
         """
+        return await statement.failpoint.around(lambda: self._fetch_locked(lock, statement, params, tenant_id))
+
+    async def _fetch(self, statement: Statement, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(statement.sql, statement.values(params))
+            return await cursor.fetchall() if cursor.description else []
+
+    async def _fetch_locked(
+        self, lock: Statement | None, statement: Statement, params: Mapping[str, Any], tenant_id: str | None
+    ) -> list[tuple[Any, ...]]:
         async with self._pool.connection() as connection, connection.pipeline(), connection.transaction():
             if tenant_id is not None:
                 await connection.execute("SELECT set_config('agentfleet.tenant_id', $1, true)", (tenant_id,))
-            await connection.execute(lock.sql, lock.values(params))
+            if lock is not None:
+                await connection.execute(lock.sql, lock.values(params))
             cursor = await connection.execute(statement.sql, statement.values(params))
             return await cursor.fetchall()
 

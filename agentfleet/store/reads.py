@@ -29,8 +29,8 @@ AGE = func.extract("epoch", func.agentfleet_now() - runs.c.created_at).label("ag
 class _Hot:
     """A query that is compiled once. Its rows are named tuples."""
 
-    def __init__(self, query: Select[Any]) -> None:
-        self._statement = Statement(str(query.compile(dialect=psycopg.dialect())))
+    def __init__(self, name: str, query: Select[Any]) -> None:
+        self._statement = Statement(name, str(query.compile(dialect=psycopg.dialect())))
         # The names are the table's own, so no class can list them.
         self._record = namedtuple("Record", query.selected_columns.keys())  # noqa: PYI024  # pyright: ignore[reportUntypedNamedTuple]
 
@@ -40,13 +40,14 @@ class _Hot:
 
 
 _OWN = runs.c.tenant_id == bindparam("tenant_id")
-_RUNS = _Hot(select(runs, AGE).where(runs.c.id == any_(bindparam("run_ids", type_=ARRAY(Uuid))), _OWN))
+_RUNS = _Hot("read_runs", select(runs, AGE).where(runs.c.id == any_(bindparam("run_ids", type_=ARRAY(Uuid))), _OWN))
 _EVENTS = _Hot(
+    "read_events",
     select(run_events)
     .join(runs, runs.c.id == run_events.c.run_id)
     .where(run_events.c.run_id == bindparam("run_id"), _OWN, run_events.c.seq > bindparam("after"))
     .order_by(run_events.c.seq)
-    .limit(bindparam("most"))
+    .limit(bindparam("most")),
 )
 
 

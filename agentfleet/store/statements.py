@@ -8,15 +8,23 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
+import psycopg
+
+from agentfleet import failpoints
+
 _PARAMETER = re.compile(r"%\((\w+)\)s")
 
 
 class Statement:
-    """SQL with named parameters, turned into the server's numbered ones once instead of at every call."""
+    """SQL with named parameters, turned into the server's numbered ones once instead of at every call.
 
-    __slots__ = ("names", "sql")
+    Running it is a failpoint of its ``name``.
+    """
 
-    def __init__(self, text: str) -> None:
+    __slots__ = ("failpoint", "names", "sql")
+
+    def __init__(self, name: str, text: str) -> None:
+        self.failpoint = failpoints.declare(name, lambda: psycopg.OperationalError(f"failpoint {name}"))
         self.names: list[str] = list(dict.fromkeys(_PARAMETER.findall(text)))
         numbers = {name: f"${number}" for number, name in enumerate(self.names, 1)}
         self.sql = _PARAMETER.sub(lambda match: numbers[match[1]], text).encode()
@@ -46,7 +54,7 @@ def _element(value: Any) -> str:
 
 
 def _load(name: str) -> Statement:
-    return Statement(resources.files("agentfleet.store").joinpath("sql", f"{name}.sql").read_text("utf-8"))
+    return Statement(name, resources.files("agentfleet.store").joinpath("sql", f"{name}.sql").read_text("utf-8"))
 
 
 AUTHENTICATE = _load("authenticate")

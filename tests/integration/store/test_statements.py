@@ -21,7 +21,7 @@ LOADED = {name: value for name, value in vars(statements).items() if isinstance(
 def test_every_file_is_loaded_under_its_own_name_and_nothing_else_is():
     assert {name.lower() for name in LOADED} == set(FILES)
     for name, statement in LOADED.items():
-        assert statement.sql == Statement(FILES[name.lower()]).sql
+        assert statement.sql == Statement(name, FILES[name.lower()]).sql
 
 
 def test_every_statement_is_used_by_the_library():
@@ -38,7 +38,7 @@ def test_a_file_is_named_verb_object_and_says_who_calls_it(name):
 
 
 def test_parameters_are_numbered_in_the_order_of_their_first_use():
-    statement = Statement("SELECT %(b)s, %(a)s, %(b)s")
+    statement = Statement("some", "SELECT %(b)s, %(a)s, %(b)s")
     assert statement.sql == b"SELECT $1, $2, $1"
     assert statement.values({"a": 1, "b": [2]}) == ["{2}", 1]
 
