@@ -5,13 +5,10 @@ stay on it: the workers it starts, the runs it submits, the files in which its t
 """
 
 import asyncio
-import ctypes
 import inspect
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -22,19 +19,19 @@ from urllib.parse import urlsplit
 from agentfleet.agents.agent import Agent
 from agentfleet.agents.bundle import bundle_of
 from agentfleet.bootstrap import Ingress
-from agentfleet.dev.valkey import EmbeddedRedis
+from agentfleet.dev.embedded import EmbeddedServer, Urls
 from agentfleet.domain.plan import first_step
 from agentfleet.simulator.serve import Running
 from agentfleet.store.runs import NewRun
 from tests import invariants
 from tests.factories import execute
+from tests.zygote import zygote
 
 TENANT = "acme"
 PROVIDER_KEY = "sk-ant-canary-0123456789abcdef"
 PATIENCE = 60.0
 """Seconds after which waiting is called a failure: the machine may be busy."""
 LOOK_EVERY = 0.03
-PR_SET_PDEATHSIG = 1
 
 
 async def until(condition: Callable[[], object], what: str) -> Any:
@@ -53,31 +50,21 @@ class Process:
 
     def __init__(self, arguments: list[str], environment: Mapping[str, str], log: Path) -> None:
         self.name = log.name
-        self._out, self._err = log.with_name(f"{log.name}.out"), log.with_name(f"{log.name}.err")
-        with self._out.open("wb") as out, self._err.open("wb") as err:
-            self._process = subprocess.Popen(
-                [sys.executable, *arguments],
-                stdout=out,
-                stderr=err,
-                stdin=subprocess.DEVNULL,
-                env=dict(environment),
-                start_new_session=True,
-                preexec_fn=_die_with_the_test,  # noqa: PLW1509  # one system call
-            )
-        self.pid = self._process.pid
+        self._out, self._err, self._code = (log.with_name(f"{log.name}.{what}") for what in ("out", "err", "code"))
+        self.pid = zygote().start(arguments, environment, log)
         urls = [urlsplit(environment[f"AGENTFLEET_{name}_URL"]).password for name in ("DATABASE", "REDIS")]
         self.secrets = [PROVIDER_KEY, *(password for password in urls if password)]
 
     @property
     def announced(self) -> dict[str, Any] | None:
         """The JSON line that it printed when it was ready."""
-        line = self._out.read_text().partition("\n")[0]
-        return json.loads(line) if line else None
+        line, complete, _ = self._out.read_text().partition("\n") if self._out.exists() else ("", "", "")
+        return json.loads(line) if complete else None
 
     @property
     def code(self) -> int | None:
         """Its exit code; ``None`` while it runs."""
-        return self._process.poll()
+        return int(self._code.read_text()) if self._code.exists() else None
 
     @property
     def printed(self) -> list[str]:
@@ -110,8 +97,10 @@ class Process:
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
         if self.code is None:
-            self.send(signal.SIGKILL)
-        self._process.wait()
+            with suppress(ProcessLookupError):
+                self.send(signal.SIGKILL)
+        while self.code is None:
+            time.sleep(LOOK_EVERY)
 
     async def end(self, signum: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to end; its exit code."""
@@ -133,24 +122,28 @@ def _check_line(process: Process, line: dict[str, Any]) -> None:
         assert secret not in json.dumps(line), f"{process.name} tells a secret: {line['event']}"
 
 
-def _die_with_the_test() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 class Ground:
     """What stays between tests. ``start`` its two duties once."""
 
-    def __init__(self, database_url: str, redis: EmbeddedRedis, simulator: Running, directory: Path) -> None:
-        self.database_url, self.redis, self.simulator, self.directory = database_url, redis, simulator, directory
-        self.redis_url = redis.start()
+    def __init__(self, urls: Urls, simulator: Running, directory: Path) -> None:
+        self.database_url, self.redis_url = urls.database_url, urls.redis_url
+        self.postgres, self.redis = urls.started["postgres"], urls.started["redis"]
+        self.simulator, self.directory = simulator, directory
         self.processes: list[Process] = []
         self.duties: list[Process] = []
 
     async def kill_redis(self) -> None:
         """SIGKILL; it keeps nothing. ``redis.revive()`` starts an empty one in its place."""
-        assert self.redis.pid is not None
-        os.kill(self.redis.pid, signal.SIGKILL)
-        await until(lambda: self.redis.pid is None, "Redis is dead")
+        await self._kill(self.redis)
+
+    async def kill_postgres(self) -> None:
+        """SIGKILL; what was committed stays. ``postgres.revive()`` starts it again."""
+        await self._kill(self.postgres)
+
+    async def _kill(self, server: EmbeddedServer) -> None:
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGKILL)
+        await until(lambda: server.pid is None, f"{server.directory.name} is dead")
 
     def environment(self, **settings: object) -> dict[str, str]:
         """The environment of a process: short times, ours alone."""
@@ -180,7 +173,7 @@ class Ground:
         }
 
     def start(self, *arguments: str, directory: Path | None = None, **settings: object) -> Process:
-        """Start ``python ARGUMENTS`` with these settings."""
+        """Start ``python -m ARGUMENTS`` with these settings."""
         name = next(argument for argument in arguments if argument.startswith("workers."))
         log = (directory or self.directory) / f"{name}-{len(self.processes)}"
         environment = self.environment(**settings) | {"AGENTFLEET_TEST_DIRECTORY": str(directory or self.directory)}
@@ -190,7 +183,7 @@ class Ground:
 
     def start_duties(self) -> None:
         """Start the dispatcher and the reconciler; nobody has to wait for them."""
-        self.duties = [self.start("-m", "workers.dispatcher"), self.start("-m", "workers.reconciler")]
+        self.duties = [self.start("workers.dispatcher"), self.start("workers.reconciler")]
 
     def stop(self) -> None:
         for process in self.processes:
@@ -207,7 +200,7 @@ class Fleet:
     def start(self, *, sabotage: str | None = None, **settings: object) -> Process:
         """Start a step worker; it may not be ready yet."""
         how = [] if sabotage is None else ["tests.acceptance.sabotaged", sabotage]
-        worker = self.ground.start("-m", *how, "workers.steps", directory=self.directory, **settings)
+        worker = self.ground.start(*how, "workers.steps", directory=self.directory, **settings)
         self.workers.append(worker)
         return worker
 

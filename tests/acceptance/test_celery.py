@@ -24,7 +24,7 @@ class Flower:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        self.process = ground.start("-m", "workers.flower", "--address=127.0.0.1", f"--port={self.port}")
+        self.process = ground.start("workers.flower", "--address=127.0.0.1", f"--port={self.port}")
 
     def _get(self, path: str) -> dict[str, Any]:
         try:

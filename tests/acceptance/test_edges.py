@@ -63,7 +63,7 @@ async def test_poison_is_kept_raw_while_the_worker_goes_on(fleet: Fleet) -> None
 
 
 async def test_a_run_over_http_tells_no_secret_in_any_log(fleet: Fleet) -> None:
-    ingress = fleet.ground.start("-m", "workers.ingress", directory=fleet.directory, port=0)
+    ingress = fleet.ground.start("workers.ingress", directory=fleet.directory, port=0)
     fleet.workers.append(ingress)
     worker = await fleet.worker(log_level="debug")
     key = await api_keys.create(fleet.ingress.db, TENANT, "canary")
@@ -89,7 +89,7 @@ async def test_a_run_over_http_tells_no_secret_in_any_log(fleet: Fleet) -> None:
 
 @pytest.mark.parametrize("kind", ["workers.dispatcher", "workers.reconciler"])
 async def test_a_standby_waits_its_turn(fleet: Fleet, kind: str) -> None:
-    standby = await fleet.ground.start("-m", kind, directory=fleet.directory).ready()
+    standby = await fleet.ground.start(kind, directory=fleet.directory).ready()
     fleet.workers.append(standby)
     assert await standby.end() == 0
     assert standby.logs("started")
