@@ -45,11 +45,20 @@ migrate: $(READY) ## Bring the database at AGENTFLEET_DATABASE_URL to the newest
 	@$(PY) -m agentfleet.cli.main migrate
 
 ##@ Test
-.PHONY: test check lint format types contracts
+.PHONY: test check nightly lint format types contracts
 test: $(READY) ## Run the test suite on embedded servers (TEST_ARGS="-k fence", TEST_WORKERS=4)
 	@$(PY) -m pytest -n $(TEST_WORKERS) $(TEST_ARGS)
 
 check: lint types contracts test ## Run everything that CI runs
+
+FIGURES := .agentfleet/chaos-figures.jsonl
+nightly: $(READY) ## Prove every gate figure: the fault matrix in full, failpoints, soak, mutations (hours)
+	@mkdir -p .agentfleet && rm -f $(FIGURES)
+	@AGENTFLEET_CHAOS=nightly AGENTFLEET_CHAOS_FIGURES=$(FIGURES) $(PY) -m pytest tests/chaos --timeout 3600 $(TEST_ARGS)
+	@$(PY) -m tests.chaos.report $(FIGURES)
+	@$(MAKE) failpoints
+	@$(MAKE) chaos SECONDS=600
+	@$(PY) -m scripts.mutate
 
 lint: $(READY) ## Check style and formatting
 	@$(PY) -m ruff check .
