@@ -37,6 +37,7 @@ from agentfleet.engine.settle import Settler
 from agentfleet.engine.submit import Submitter
 from agentfleet.provider.factory import make_reasoner
 from agentfleet.settings import Settings
+from agentfleet.store import health
 from agentfleet.store.bundles import Bundles
 from agentfleet.store.database import APP_ROLE, FLEET_ROLE, Database, DatabaseConfig
 from agentfleet.telemetry import metrics
@@ -201,6 +202,8 @@ async def _servers(stack: AsyncExitStack, settings: Settings, role: str, process
     db = database(settings, role, process)
     stack.push_async_callback(db.close)
     await db.open()
+    if role == FLEET_ROLE:  # the ingress says in /readyz that it cannot serve, and serves as soon as it can
+        await health.require_schema(db)
     redis = redis_client(settings)
     stack.push_async_callback(redis.aclose)
     return db, redis

@@ -9,16 +9,22 @@ from agentfleet.store.tables import metadata
 
 LOCK = 0x616765666C656574
 """Advisory lock: two migration jobs at once wait for each other instead of racing."""
+LOCK_TIMEOUT = "500ms"
+"""While a migration waits for a table, everybody else waits behind it. Shorter than deadlock_timeout (1 s): should it and
+a statement of the fleet wait for each other, the migration is the one that gives way; ``store.migrate`` tries it again.
+"""
 
 
 def migrate(connection: Connection) -> None:
     connection.exec_driver_sql(f"SELECT pg_advisory_lock({LOCK})")
+    connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
     connection.commit()
     try:
         context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=True)
         with context.begin_transaction():
             context.run_migrations()
     finally:
+        connection.exec_driver_sql("RESET lock_timeout")
         connection.exec_driver_sql(f"SELECT pg_advisory_unlock({LOCK})")
         connection.commit()
 

@@ -49,9 +49,7 @@ async def _database(parts: Services) -> tuple[str, str]:
             found = await health.revision(parts.ingress.db)
     except (*UNAVAILABLE, TimeoutError):
         return "unreachable", "unknown"
-    return "ok", "ok" if health.serves(
-        found
-    ) else f"is at {found}, needs {health.revisions()[0]}: run `agentfleet migrate`"
+    return "ok", health.schema_problem(found) or "ok"
 
 
 async def _redis(parts: Services) -> str:

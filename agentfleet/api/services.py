@@ -39,7 +39,7 @@ async def open_services(ingress: Ingress) -> AsyncGenerator[Services]:
     """The services over ``ingress``, which the caller closes."""
     watch = Watch(ingress.db)
     deltas = DeltaReader(ingress.redis, prefix=ingress.settings.redis_prefix)
-    health.revisions()  # read now: the first readiness probe must not hold up the requests beside it
+    health.needed()  # read now: the first readiness probe must not hold up the requests beside it
     authenticate = Authenticator(lambda key: api_keys.authenticate(ingress.db, key))
     agents = ingress.registry.agents
     pinned = {name: bundle_of(agent) for name, agent in agents.items()}

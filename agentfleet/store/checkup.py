@@ -8,7 +8,7 @@ from sqlalchemy import Connection, create_engine, func, pool, select, text
 
 from agentfleet.domain.states import STEP_FINAL, StepState
 from agentfleet.store.database import APP_ROLE, FLEET_ROLE, sqlalchemy_url
-from agentfleet.store.health import revisions
+from agentfleet.store.migrate import needed
 from agentfleet.store.tables import dead_letters, steps
 
 OLDEST_VERSION = 15
@@ -41,7 +41,7 @@ class Checkup:
     version: int
     now: datetime
     revision: str | None
-    newest: str
+    needed: str
     roles: Mapping[str, bool]
     load: Load
 
@@ -56,7 +56,7 @@ def check_up(url: str) -> Checkup:
             version=int(connection.execute(text("SHOW server_version_num")).scalar_one()) // 10_000,
             now=connection.execute(text("SELECT clock_timestamp()")).scalar_one(),
             revision=revision,
-            newest=revisions()[0],
+            needed=needed(),
             roles=roles,
             load=_load(connection) if revision and roles[FLEET_ROLE] else Load(),
         )

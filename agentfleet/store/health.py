@@ -1,18 +1,10 @@
 """Whether the database is there, and new enough for this code."""
 
-from functools import lru_cache
-
-from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
+from agentfleet.domain.errors import Conflict
 from agentfleet.store.database import Database
-from agentfleet.store.migrate import alembic_config
-
-
-@lru_cache(maxsize=1)
-def revisions() -> tuple[str, ...]:
-    """The schema revisions that this code knows, the newest first. Reads the migration files: some milliseconds."""
-    return tuple(script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions())
+from agentfleet.store.migrate import needed, serves
 
 
 async def revision(db: Database) -> str | None:
@@ -23,8 +15,16 @@ async def revision(db: Database) -> str | None:
         return await connection.scalar(text("SELECT version_num FROM alembic_version"))
 
 
-def serves(found: str | None) -> bool:
-    """Whether this code can work on a database at ``found``. A revision that it does not know is newer: a deploy
-    migrates first, and the old processes go on until they are replaced.
-    """
-    return found is not None and (found == revisions()[0] or found not in revisions())
+async def require_schema(db: Database) -> None:
+    """Raises ``Conflict`` when this code cannot work on the database's schema, one of ``UNAVAILABLE`` without one."""
+    problem = schema_problem(await revision(db))
+    if problem is not None:
+        raise Conflict(f"the database's schema {problem}")
+    await db.engine.dispose()  # asked once: no connection is kept for it
+
+
+def schema_problem(found: str | None) -> str | None:
+    """What is wrong with a database at ``found`` and what to do about it; ``None``: nothing."""
+    if serves(found):
+        return None
+    return f"is at {found or 'nothing'}, this version needs {needed()}: run `agentfleet migrate`"

@@ -9,7 +9,7 @@ from agentfleet.cli.checks.finding import Finding, fail, ok, warn
 from agentfleet.settings import Settings
 from agentfleet.store.checkup import OLDEST_VERSION, Checkup, check_up
 from agentfleet.store.database import UNAVAILABLE
-from agentfleet.store.health import serves
+from agentfleet.store.migrate import is_newer, serves
 
 LONG = 60.0
 """Seconds that a step should not have to wait for a dispatcher."""
@@ -52,12 +52,12 @@ def _schema(found: Checkup, *, set_role: bool) -> Iterator[Finding]:
     if found.revision is None:
         yield fail("schema", "the database was never migrated", "run: agentfleet migrate")
     elif not serves(found.revision):
-        yield fail("schema", f"is at {found.revision}, this version needs {found.newest}", "run: agentfleet migrate")
-    elif found.revision != found.newest:
-        do = f"update this installation: it knows no newer revision than {found.newest}"
+        yield fail("schema", f"is at {found.revision}, this version needs {found.needed}", "run: agentfleet migrate")
+    elif is_newer(found.revision):
+        do = "update this installation, unless a newer version was rolled back on purpose"
         yield warn("schema", f"is at {found.revision}, newer than this version", do)
     else:
-        yield ok("schema", f"at {found.revision}, the newest")
+        yield ok("schema", f"at {found.revision}, as this version needs it")
     missing = [role for role, may in found.roles.items() if not may]
     if not missing:
         yield ok("roles", "the URL's user may become " + " and ".join(found.roles))
