@@ -1,7 +1,7 @@
 """The menu of things that go wrong: name -> what happens. POST /sim/faults and /s/<name>/v1 take these names.
 
-Four kinds. An Answer replaces the whole HTTP answer. A Lost call breaks before the response headers. A Break happens
-in the middle of the stream. A Bend lets the call succeed and changes what the model says.
+Five kinds. An Answer replaces the whole HTTP answer. A Lost call breaks before the response headers. A Break happens
+in the middle of the stream. A Drip lets the call succeed, slowly. A Bend lets it succeed and changes what is said.
 """
 
 from collections.abc import Callable, Mapping
@@ -48,13 +48,20 @@ class Break:
 
 
 @dataclass(frozen=True, slots=True)
+class Drip:
+    """The call succeeds, with `seconds` before every event of its answer."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Bend:
     """The call succeeds, but the model says something else."""
 
     change: Callable[[Turn], Turn]
 
 
-Deed: TypeAlias = Answer | Lost | Break | Bend
+Deed: TypeAlias = Answer | Lost | Break | Drip | Bend
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +167,7 @@ _ROWS: tuple[tuple[str, str, Deed], ...] = (
     ("stream_stall", "the stream stops and stays open", Break("stall")),
     ("stream_truncated", "the stream ends cleanly without message_stop", Break("truncate")),
     ("unknown_event", "an event type nobody knows in the middle of a good stream", Break("unknown_event")),
+    ("stream_drip", "a good answer, with half a second before each of its events", Drip(0.5)),
     # the answer is whole and odd
     ("max_tokens", "the text is cut by max_tokens", Bend(bends.cut_text)),
     ("max_tokens_in_tool", "max_tokens in the middle of a tool call's JSON", Bend(bends.cut_tool)),

@@ -1,7 +1,7 @@
 """POST /v1/messages: admit the call, let the model speak, send what it said. Reads top to bottom."""
 
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from agentfleet.simulator import events, validate
 from agentfleet.simulator.brains import think
@@ -9,7 +9,7 @@ from agentfleet.simulator.cache import Split
 from agentfleet.simulator.conversation import Conversation
 from agentfleet.simulator.errors import ApiError
 from agentfleet.simulator.exchange import Exchange
-from agentfleet.simulator.faults import Bend, Break, Fault, Lost
+from agentfleet.simulator.faults import Bend, Break, Drip, Fault, Lost
 from agentfleet.simulator.mishaps import UNKNOWN_EVENT, break_stream, break_whole, happens_first, lose
 from agentfleet.simulator.models import ModelCard
 from agentfleet.simulator.prefix import Prefix, read_prefix
@@ -19,6 +19,7 @@ from agentfleet.simulator.turn import Turn, fit_into, stop_early
 from agentfleet.simulator.usage import usage_json
 from agentfleet.simulator.wire import SSE_TYPE, Json, fresh_id
 
+Mishap: TypeAlias = Break | Drip
 THOUGHT = "The request is clear. I will take the next step and keep to what the tools say."
 
 
@@ -46,7 +47,7 @@ async def create(exchange: Exchange) -> None:
     if fault is not None and isinstance(fault.does, Lost):
         await lose(exchange, fault.does)
         return
-    mishap = fault.does if fault is not None and isinstance(fault.does, Break) else None
+    mishap = fault.does if fault is not None and isinstance(fault.does, Break | Drip) else None
     try:
         await (send_stream if entry.stream else send_whole)(exchange, admitted, turn, usage, mishap)
     finally:
@@ -105,19 +106,20 @@ def speak(exchange: Exchange, admitted: Admitted, fault: Fault | None) -> Turn:
     return turn
 
 
-async def send_whole(exchange: Exchange, admitted: Admitted, turn: Turn, usage: Json, mishap: Break | None) -> None:
+async def send_whole(exchange: Exchange, admitted: Admitted, turn: Turn, usage: Json, mishap: Mishap | None) -> None:
     """The message in one piece, after as long as it took to say."""
     first, each = _pace(exchange)
-    await exchange.wait(first + each * turn.output_tokens)
+    drip = mishap.seconds * len(list(events.body(turn))) if isinstance(mishap, Drip) else 0
+    await exchange.wait(first + each * turn.output_tokens + drip)
     _store_cache(exchange, admitted)
     message = events.message_json(fresh_id("msg_"), exchange.body["model"], turn, usage)
-    if mishap is not None:
+    if isinstance(mishap, Break):
         await break_whole(exchange, mishap, message)
     else:
         await exchange.send_json(200, message)
 
 
-async def send_stream(exchange: Exchange, admitted: Admitted, turn: Turn, usage: Json, mishap: Break | None) -> None:
+async def send_stream(exchange: Exchange, admitted: Admitted, turn: Turn, usage: Json, mishap: Mishap | None) -> None:
     """The message as events, at the configured pace."""
     first, each = _pace(exchange)
     await exchange.start(200, [SSE_TYPE, (b"cache-control", b"no-cache")])
@@ -125,7 +127,9 @@ async def send_stream(exchange: Exchange, admitted: Admitted, turn: Turn, usage:
     await exchange.wait(first)
     _store_cache(exchange, admitted)
     pieces = list(events.body(turn))
-    if mishap is not None:
+    if isinstance(mishap, Drip):
+        pieces, each = [(data, 1) for data, _ in pieces], mishap.seconds
+    if isinstance(mishap, Break):
         half = max(min(2, len(pieces)), len(pieces) // 2)
         await _write_paced(exchange, pieces[:half], each)
         if mishap.how != "unknown_event":

@@ -102,6 +102,7 @@ EXPECTED: dict[str, Fails | Turns] = {
     "stream_stall": broken(),
     "stream_truncated": broken(),
     "unknown_event": Turns("end_turn"),
+    "stream_drip": Turns("end_turn"),
     "max_tokens": Turns("max_tokens"),
     "max_tokens_in_tool": Turns("max_tokens"),
     "context_window_exceeded": Turns("model_context_window_exceeded"),

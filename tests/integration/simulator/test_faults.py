@@ -131,6 +131,7 @@ EXPECTED: dict[str, tuple[Outcome, Outcome]] = {
     "stream_stall": (Raises(httpx2.ReadTimeout), Raises(a.APITimeoutError)),
     "stream_truncated": (Returns(lambda said: said.stop_reason is None), Raises(json.JSONDecodeError)),
     "unknown_event": stops("end_turn", "text"),
+    "stream_drip": stops("end_turn", "text"),
     "max_tokens": stops("max_tokens", "text"),
     "max_tokens_in_tool": stops("max_tokens", "tool_use"),
     "context_window_exceeded": stops("model_context_window_exceeded", "text"),
