@@ -1,7 +1,6 @@
 """Execute: one message as a pipeline: claim, hold, perform, settle, release."""
 
 import asyncio
-import time
 
 import structlog
 
@@ -53,15 +52,15 @@ class Executor:
             self._leases.release(held)
 
     async def _claim(self, step_id: str) -> tuple[Claimed | None, float]:
-        """The claimed step, and when the claim was sent. A lost connection is worth a second try.
+        """The claimed step, and when the claim was sent, on the leases' clock. A lost connection is worth a second try.
 
         Should the first have been committed after all, the second finds nothing, and the lease decides.
         """
-        asked_at = time.monotonic()
+        asked_at = self._leases.clock()
         try:
             return await self._claims(step_id), asked_at
         except LOST_CONNECTION:
-            asked_at = time.monotonic()
+            asked_at = self._leases.clock()
             return await self._claims(step_id), asked_at
 
     async def _perform(self, held: Held) -> Settlement | None:

@@ -38,10 +38,10 @@ class Held:
 
 
 class Leases:
-    """Everything this process holds. ``beat`` renews all of it with one statement."""
+    """Everything this process holds. ``beat`` renews all of it with one statement. ``clock`` counts monotonic seconds."""
 
     def __init__(self, db: Database, *, lease: float, pool: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._db, self._lease, self._clock = db, lease, clock
+        self._db, self._lease, self.clock = db, lease, clock
         self._held: dict[str, Held] = {}
         self._closed_by: BaseException | None = None
         self._busy = metrics.SLOTS_BUSY.labels(pool)
@@ -66,7 +66,7 @@ class Leases:
 
     def check(self, held: Held) -> None:
         """Raise ``LeaseLost`` when the lease may be over: no side effect may start any more."""
-        if self._clock() >= held.lease_end:
+        if self.clock() >= held.lease_end:
             raise LeaseLost(f"the lease of step {held.claimed.step_id} could not be renewed")
 
     def stop(self, step_ids: set[str], reason: BaseException) -> int:
@@ -83,7 +83,7 @@ class Leases:
 
     async def beat(self) -> int:
         """Renew everything once; stop what is lost; how many leases are held after it."""
-        asked_at, held = self._clock(), dict(self._held)
+        asked_at, held = self.clock(), dict(self._held)
         if not held:
             return 0
         try:
@@ -102,5 +102,5 @@ class Leases:
     def stop_overdue(self) -> None:
         """Cut off from the database: whatever has outlived its lease belongs to somebody else by now."""
         for held in list(self._held.values()):
-            if self._clock() >= held.lease_end:
+            if self.clock() >= held.lease_end:
                 held.stop(LeaseLost(f"the lease of step {held.claimed.step_id} could not be renewed"))
