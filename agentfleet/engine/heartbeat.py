@@ -38,7 +38,7 @@ class Held:
 
 
 class Leases:
-    """Everything this process holds. ``beat`` renews all of it with one statement. ``clock`` counts monotonic seconds."""
+    """Everything this process holds; ``beat`` renews it with one statement. ``clock`` counts monotonic seconds."""
 
     def __init__(self, db: Database, *, lease: float, pool: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._db, self._lease, self.clock = db, lease, clock
