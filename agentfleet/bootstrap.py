@@ -19,6 +19,8 @@ from agentfleet.broker import names
 from agentfleet.broker.deltas import RedisDeltas
 from agentfleet.broker.loop import Serving
 from agentfleet.broker.publisher import RedisPublisher
+from agentfleet.broker.pulse import PULSE
+from agentfleet.broker.watchdog import Watchdog
 from agentfleet.domain.errors import InvalidInput
 from agentfleet.domain.retry import RetryPolicy
 from agentfleet.engine.cancel import Canceller, Expirer
@@ -166,13 +168,16 @@ async def worker(settings: Settings) -> AsyncGenerator[Serving]:
             retry_policy(settings),
             reason_timeout=settings.reason_timeout,
         )
-        settler = Settler(db, publisher, window=settings.dispatch_window)
+        release = settings.release or metrics.running_version()
+        settler = Settler(db, publisher, window=settings.dispatch_window, release=release)
         execute = Executor(Claims(db, worker=name, lease=settings.lease), leases, performer, settler, worker=name)
         server = StepServer(
             db, publisher, execute, leases, Canceller(db, publisher), heartbeat=settings.heartbeat, pool=settings.pool
         )
         metrics.SLOTS.labels(settings.pool).set(settings.worker_capacity)
-        yield Serving(server, redis, names.revoke(settings.redis_prefix))
+        queue = names.queue(settings.redis_prefix, settings.pool)
+        watchdog = Watchdog(redis, queue, pops=lambda: PULSE.pops, patience=settings.stuck_after)
+        yield Serving(server, redis, names.revoke(settings.redis_prefix), watchdog)
         await publisher.flush()
 
 

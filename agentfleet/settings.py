@@ -34,6 +34,11 @@ class Settings(BaseSettings):
     agents: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Modules that define agents, comma-separated, e.g. myapp.agents,myapp.more."
     )
+    release: str | None = Field(
+        default=None,
+        max_length=100,
+        description="What runs here, e.g. a git tag or an image's digest: noted in every attempt. Unset: agentfleet's version.",
+    )
     pool: str = Field(
         default="default",
         pattern=r"^[a-z][a-z0-9_-]{0,39}$",
@@ -112,6 +117,10 @@ class Settings(BaseSettings):
         default="agentfleet",
         pattern=r"^[a-z][a-z0-9_-]{0,39}$",
         description="First part of every key and queue name of ours.",
+    )
+    stuck_after: Seconds = Field(
+        default=60.0,
+        description="A worker that has room and takes nothing for this long, though Redis answers, ends with code 1.",
     )
     task_events: Literal["all", "sampled", "off"] = Field(
         default="all",

@@ -89,6 +89,7 @@ def attempt(row: Record) -> Document:
         "verdict": row.verdict,
         "error": raw(row.error),
         "worker": row.worker,
+        "release": row.release,
         "request_id": row.request_id,
         "dispatched_at": when(row.dispatched_at),
         "claimed_at": when(row.claimed_at),

@@ -60,6 +60,7 @@ class Attempt(_Document):
     verdict: str | None = None
     error: dict[str, Any] | None = None
     worker: str | None = None
+    release: str | None = None
     claimed_at: datetime
     finished_at: datetime
 

@@ -29,10 +29,10 @@ RECONNECT_DELAY = 0.5
 
 
 class Settler:
-    """Writes settlements; concurrent ones share a transaction."""
+    """Writes settlements; concurrent ones share a transaction. ``release`` is that of the worker that ran the steps."""
 
-    def __init__(self, db: Database, publisher: Publisher, *, window: int) -> None:
-        self._db, self._publisher, self._window = db, publisher, window
+    def __init__(self, db: Database, publisher: Publisher, *, window: int, release: str | None = None) -> None:
+        self._db, self._publisher, self._window, self._release = db, publisher, window, release
         self._batch: Batcher[tuple[Settlement, str], bool] = Batcher(self._settle, splits=UNWRITABLE)
 
     async def __call__(self, settlement: Settlement, worker: str) -> bool:
@@ -50,7 +50,7 @@ class Settler:
         todo = list(batch)
         while True:
             try:
-                latest = await store.settle(self._db, todo, window=self._window)
+                latest = await store.settle(self._db, todo, window=self._window, release=self._release)
                 break
             except LOST_CONNECTION as error:
                 log.warning("settle_outcome_unknown", error=str(error), settlements=len(todo))

@@ -36,13 +36,19 @@ class Written:
     """Pools in which a step had to stay ready: their dispatcher should wake."""
 
 
-async def settle(db: Database, settlements: Sequence[tuple[Settlement, str]], *, window: int) -> Written:
-    """Write ``(settlement, worker)`` pairs in one transaction. Zero rows for one: it was not ours any more."""
+async def settle(
+    db: Database, settlements: Sequence[tuple[Settlement, str]], *, window: int, release: str | None = None
+) -> Written:
+    """Write ``(settlement, worker)`` pairs in one transaction. Zero rows for one: it was not ours any more.
+
+    ``release`` is that of the code that ran them, when it is known.
+    """
     params: dict[str, Any] = {
         "settleable": SETTLEABLE,
         "cancellable": CANCELLABLE,
         "open_runs": OPEN_RUNS,
         "window": window,
+        "release": release,
         **_settlement_columns(settlements),
         **_message_columns(settlements),
         **_step_columns(settlements),

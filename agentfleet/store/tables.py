@@ -189,6 +189,7 @@ attempts = Table(
     Column("request_id", Text),
     Column("usage", Text),  # as the provider reported it
     Column("cost_usd", Numeric(16, 8), nullable=False, server_default=text("0")),
+    Column("release", Text),  # of the worker that ended it; none when that died
     PrimaryKeyConstraint("step_id", "fence"),
 )
 

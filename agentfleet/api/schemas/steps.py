@@ -19,6 +19,7 @@ class Attempt(Document):
     verdict: str | None
     error: Error | None
     worker: str | None
+    release: str | None = Field(description="AGENTFLEET_RELEASE of the worker; null when the worker died.")
     request_id: str | None = Field(description="The provider's.")
     dispatched_at: datetime | None
     claimed_at: datetime

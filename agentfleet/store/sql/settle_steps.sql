@@ -48,9 +48,9 @@ WITH settled AS (
     WHERE d.step_id = ANY(ARRAY(SELECT id FROM siblings)) AND d.state = 'open'
 ), attempt_rows AS (
     INSERT INTO attempts (step_id, fence, attempt, outcome, verdict, error, worker, dispatched_at, claimed_at, finished_at,
-                          request_id, usage, cost_usd)
+                          request_id, usage, cost_usd, release)
     SELECT w.id, w.fence, w.attempt, d.event, d.verdict, d.error, d.worker, w.dispatched_at, w.claimed_at, agentfleet_now(),
-           d.request_id, d.usage, d.cost_usd
+           d.request_id, d.usage, d.cost_usd, %(release)s
     FROM written w JOIN settled d ON d.ord = w.ord
 ), message_rows AS (
     INSERT INTO messages (run_id, turn, part, role, content, step_id)

@@ -2,18 +2,27 @@
 
 import asyncio
 import re
+import shutil
 import sys
 
 import psycopg
+import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from click.testing import CliRunner
 from sqlalchemy import create_engine, pool
+from structlog.testing import capture_logs
 
+from agentfleet import bootstrap
+from agentfleet.cli.main import main
+from agentfleet.domain.errors import Conflict
+from agentfleet.settings import Settings
 from agentfleet.store import migrate
 from agentfleet.store.database import sqlalchemy_url
 from agentfleet.store.tables import metadata
+from tests.acceptance.fleet import until
 from tests.factories import execute
 from tests.integration.engine.locks import blocked
 
@@ -79,6 +88,69 @@ async def test_two_migrations_at_once_wait_for_each_other(empty_database):
         holder.execute("SELECT pg_advisory_unlock(%s)", [lock])
     assert [await one.wait() for one in migrating] == [0, 0]
     assert migrate.current(url)[0] == revisions()[0]
+
+
+async def test_a_migration_gives_way_to_a_transaction_and_tries_again(empty_database):
+    url = empty_database()
+    migrate.upgrade(url, "0001")
+    with psycopg.connect(url) as holder, capture_logs() as logged:
+        holder.execute("SELECT count(*) FROM attempts")  # a report that nobody ends: an ALTER TABLE has to wait for it
+        migrating = asyncio.create_task(asyncio.to_thread(migrate.upgrade, url))
+        await until(lambda: any(line["event"] == "migration_waits" for line in logged), "it gives way")
+        with psycopg.connect(url) as writer:
+            writer.execute(
+                "SET LOCAL lock_timeout = '5s'; LOCK TABLE attempts IN ROW EXCLUSIVE MODE"
+            )  # as a settle does
+        holder.rollback()
+        await migrating
+    assert migrate.current(url)[0] == revisions()[0]
+
+
+def test_a_newer_schema_is_left_as_it_is(empty_database, monkeypatch):
+    url = empty_database()
+    migrate.upgrade(url)
+    execute(url, "UPDATE alembic_version SET version_num = '9999'")
+    migrate.upgrade(url)
+    assert migrate.current(url)[0] == "9999"
+    monkeypatch.setenv("AGENTFLEET_DATABASE_URL", url)
+    for option in ([], ["--check"], ["--post"]):
+        result = CliRunner().invoke(main, ["migrate", *option])
+        assert result.exit_code == 0, result.output
+        assert "is at 9999, newer than this version" in result.output
+
+
+def test_a_migration_after_the_code_waits_for_its_own_command(empty_database, monkeypatch, tmp_path):
+    tree = tmp_path / "migrations"
+    shutil.copytree(migrate.migrations_directory(), tree, ignore=shutil.ignore_patterns("__pycache__"))
+    newest, later = revisions()[0], "later"
+    text = f"revision, down_revision = {later!r}, {newest!r}\ndef upgrade(): pass\n"
+    (tree / "versions" / "later_post_nothing.py").write_text(text)
+    monkeypatch.setattr(migrate, "migrations_directory", lambda: tree)
+    monkeypatch.setenv("AGENTFLEET_DATABASE_URL", url := empty_database())
+    migrate.phases.cache_clear()
+    try:
+        told = CliRunner().invoke(main, ["migrate"])
+        assert told.output.splitlines()[0] == f"Migrated from nothing to {newest}."
+        assert "agentfleet migrate --post (to later)" in told.output
+        assert migrate.serves(migrate.current(url)[0]), "the code that runs does not need it"
+        assert CliRunner().invoke(main, ["migrate", "--check"]).exit_code == 0
+        assert CliRunner().invoke(main, ["migrate", "--post"]).output == f"Migrated from {newest} to later.\n"
+    finally:
+        migrate.phases.cache_clear()
+
+
+@pytest.mark.parametrize("process", [bootstrap.worker, bootstrap.reconciler])
+async def test_a_process_on_an_older_schema_says_which_it_needs(empty_database, redis_url, process):
+    url = empty_database()
+    settings = Settings(database_url=url, redis_url=redis_url)
+    for revision in (None, "0001"):
+        if revision is not None:
+            migrate.upgrade(url, revision)
+        with pytest.raises(
+            Conflict, match=f"is at {revision or 'nothing'}, this version needs {migrate.needed()}: run"
+        ):
+            async with process(settings):
+                pass
 
 
 def migration_lock() -> int:
