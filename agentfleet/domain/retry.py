@@ -13,6 +13,8 @@ POISON_AFTER = 3
 """Crashes of the same step after which the step, not the machine, is taken to be the cause."""
 PARKED_PROBE_SECONDS = 300.0
 """A parked account is probed this often: a human has to act first, and each probe may be refused."""
+UNSERVICEABLE_CAP_SECONDS = 60.0
+"""Soon after a deploy that can run them, all steps go on; until then each look costs one claim."""
 OVERLOADED_CAP_SECONDS = 60.0
 """Overload passes within minutes; waiting longer than this only adds latency."""
 
@@ -66,7 +68,7 @@ class FailRun:
 RetryDecision = RetryAfter | SnoozeFor | HandBack | Bury | FailRun
 
 
-def decide(  # noqa: PLR0911  # one return per verdict: it reads as a table
+def decide(  # noqa: C901, PLR0911  # one return per verdict: it reads as a table
     verdict: Verdict,
     policy: RetryPolicy,
     *,
@@ -91,6 +93,8 @@ def decide(  # noqa: PLR0911  # one return per verdict: it reads as a table
             )
         case Verdict.PARK:
             return SnoozeFor(PARKED_PROBE_SECONDS * (1.0 + jitter), "provider")
+        case Verdict.UNSERVICEABLE:
+            return SnoozeFor(min(policy.delay(snoozes + 1, jitter), UNSERVICEABLE_CAP_SECONDS), "deploy")
         case Verdict.BACKOFF | Verdict.UNCLASSIFIED:
             if attempt >= policy.max_attempts:
                 return Bury(verdict)

@@ -160,7 +160,18 @@ STEP_FINAL = frozenset({StepState.SUCCEEDED, StepState.CANCELLED})
 RUN_INITIAL = RunState.QUEUED
 RUN_FINAL = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.EXPIRED})
 RUN_OPEN = frozenset(RunState) - RUN_FINAL
-BLOCKED_ON = ("timer", "provider", "concurrency", "tenant_share", "budget", "approval", "signal", "children", "batch")
+BLOCKED_ON = (
+    "timer",
+    "provider",
+    "concurrency",
+    "tenant_share",
+    "budget",
+    "approval",
+    "signal",
+    "children",
+    "batch",
+    "deploy",
+)
 """What a waiting run may be blocked on; closed, and public."""
 
 

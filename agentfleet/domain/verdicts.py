@@ -18,6 +18,9 @@ class Verdict(StrEnum):
     """The provider is overloaded. Costs no attempt."""
     PARK = "park"
     """The account cannot be used until a human acts. Costs no attempt; the run stays resumable."""
+    UNSERVICEABLE = "unserviceable"
+    """The code that took the step lacks its agent or its tool: in a deploy other workers have it, after a bad one the
+    next deploy has it again. Costs no attempt."""
     PERMANENT = "permanent"
     """Trying again cannot help: a dead letter."""
     UNKNOWN_EFFECT = "unknown_effect"
@@ -43,7 +46,7 @@ VERDICTS: Mapping[type[e.StepError], Verdict] = MappingProxyType(
         e.ProviderRejected: Verdict.PERMANENT,
         e.ToolRetry: Verdict.BACKOFF,
         e.StepTimeout: Verdict.BACKOFF,
-        e.Unserviceable: Verdict.BACKOFF,  # in a rolling deploy the next attempt may find a worker that knows it
+        e.Unserviceable: Verdict.UNSERVICEABLE,
         e.EffectUnknown: Verdict.UNKNOWN_EFFECT,
         e.BudgetExceeded: Verdict.BUDGET,
         e.LeaseExpired: Verdict.CRASHED,

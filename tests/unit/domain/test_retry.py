@@ -20,7 +20,7 @@ from agentfleet.domain.retry import (
 from agentfleet.domain.verdicts import Verdict
 
 V = Verdict
-FREE = (V.RETRY_AT, V.OVERLOADED, V.PARK, V.INTERRUPTED, V.CRASHED)
+FREE = (V.RETRY_AT, V.OVERLOADED, V.PARK, V.UNSERVICEABLE, V.INTERRUPTED, V.CRASHED)
 OBEYING = (V.RETRY_AT, V.OVERLOADED, V.BACKOFF, V.UNCLASSIFIED)
 
 policies = st.builds(
@@ -91,6 +91,8 @@ POLICY = RetryPolicy(max_attempts=3, base=2.0, cap=600.0)
         (V.OVERLOADED, {"attempt": 99}, SnoozeFor(1.0, "provider")),
         (V.PARK, {}, SnoozeFor(450.0, "provider")),
         (V.PARK, {"attempt": 99, "snoozes": 99}, SnoozeFor(450.0, "provider")),
+        (V.UNSERVICEABLE, {}, SnoozeFor(1.0, "deploy")),
+        (V.UNSERVICEABLE, {"attempt": 99, "snoozes": 99}, SnoozeFor(60.0, "deploy")),
         (V.BACKOFF, {}, RetryAfter(1.0)),
         (V.BACKOFF, {"attempt": 2}, RetryAfter(2.0)),
         (V.BACKOFF, {"attempt": 2, "snoozes": 50}, RetryAfter(2.0)),

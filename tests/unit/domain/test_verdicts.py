@@ -17,7 +17,7 @@ EXPECTED: dict[type[e.StepError], Verdict] = {
     e.ProviderRejected: Verdict.PERMANENT,
     e.ToolRetry: Verdict.BACKOFF,
     e.StepTimeout: Verdict.BACKOFF,
-    e.Unserviceable: Verdict.BACKOFF,
+    e.Unserviceable: Verdict.UNSERVICEABLE,
     e.EffectUnknown: Verdict.UNKNOWN_EFFECT,
     e.BudgetExceeded: Verdict.BUDGET,
     e.LeaseExpired: Verdict.CRASHED,
