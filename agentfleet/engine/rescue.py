@@ -2,10 +2,15 @@
 
 Settling checks the fence and that the lease is still over, so a worker that renews in this instant keeps its step, and
 one that wakes up later can change nothing.
+
+A dead worker takes everything along that it ran, and all of that has crashed once more. But it died of one step at
+most: of those that are due to be buried as poison only the youngest is. What kills its worker tends to do so soon after
+its claim; whatever merely ran beside it, time and again, goes on.
 """
 
 import asyncio
 import random
+from dataclasses import replace
 
 import structlog
 
@@ -41,8 +46,9 @@ class Rescuer:
 
     async def _rescue(self, one: Expired) -> bool:
         jitter = random.random()
+        counted = replace(one, crashes=0) if one.outdone else one
         taken = await self._settler(
-            failed(one, _what_happened(one), self._policy, jitter=jitter, rescue=True), one.worker or ""
+            failed(counted, _what_happened(one), self._policy, jitter=jitter, rescue=True), one.worker or ""
         )
         if taken:
             metrics.RESCUED.inc()
@@ -54,8 +60,11 @@ class Rescuer:
 
 
 def _what_happened(one: Expired) -> StepError:
+    evidence = {"worker": one.worker, "deaths": one.deaths}
     if one.effect == "unsafe":
         return EffectUnknown(
-            f"{one.name} was cut off when its worker died; nobody knows whether it happened", worker=one.worker
+            f"{one.name} was cut off when its worker died; nobody knows whether it happened", **evidence
         )
-    return LeaseExpired(f"worker {one.worker} stopped renewing its lease", worker=one.worker)
+    return LeaseExpired(
+        f"worker {one.worker} stopped renewing its lease: crash {one.crashes + 1} of this step", **evidence
+    )

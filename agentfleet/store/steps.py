@@ -9,6 +9,7 @@ import orjson
 
 from agentfleet.domain.budget import Progress, Usage
 from agentfleet.domain.model import Claimed, Doorbell, Message, StepKind
+from agentfleet.domain.retry import POISON_AFTER
 from agentfleet.domain.states import StepEvent, step_sources
 from agentfleet.store import statements
 from agentfleet.store.database import Database
@@ -22,7 +23,11 @@ PROMOTABLE = step_sources(StepEvent.PROMOTE)
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """A running step whose lease has ended; ``overdue`` in seconds."""
+    """A running step whose lease has ended; ``overdue`` in seconds.
+
+    ``outdone``: a younger step is as suspect of having killed this worker. ``deaths`` is the evidence, JSON-safe and
+    oldest first, this death included: ``worker``, ``fence``, ``attempt``, ``claimed_at`` and ``rescued_at`` of each.
+    """
 
     step_id: str
     run_id: str
@@ -36,6 +41,8 @@ class Expired:
     snoozes: int
     worker: str | None
     overdue: float
+    outdone: bool
+    deaths: list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +97,7 @@ async def promote(db: Database, *, limit: int) -> dict[str, int]:
 
 async def expired(db: Database, *, limit: int) -> list[Expired]:
     """Running steps whose lease has ended, the longest overdue first."""
-    rows = await db.fetch(statements.EXPIRED_LEASES, {"limit": limit})
+    rows = await db.fetch(statements.EXPIRED_LEASES, {"limit": limit, "suspected_after": POISON_AFTER - 1})
     return [Expired(row[0], row[1], StepKind(row[2]), *row[3:]) for row in rows]
 
 

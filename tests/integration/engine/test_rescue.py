@@ -1,5 +1,8 @@
 """Rescue: the steps of a worker that went silent are taken back, once, and never while it still renews."""
 
+import json
+from datetime import datetime
+
 import pytest
 
 from agentfleet.domain.errors import LeaseExpired
@@ -49,15 +52,49 @@ async def test_a_worker_that_has_just_renewed_keeps_its_step(db):
 
 async def test_a_step_that_crashes_three_workers_is_poison(db, rescuer, clock, database_url):
     accepted = await submit(db)
+    claimed = []
     for crash in range(1, POISON_AFTER + 1):
-        await claim(db, accepted.step_id, lease=600)
+        [one] = await steps.claim(db, [accepted.step_id], worker=f"host:{crash}", lease=600)
+        claimed.append((await step_row(db, one.step_id)).claimed_at)
         clock.advance(601)
         assert await rescuer.run_once() == 1
         assert (await step_row(db, accepted.step_id)).crashes == crash
         execute(database_url, REDISPATCH)
     found = await tally(db, accepted.run_id)
     assert (found.run.state, found.states) == ("needs_review", ["dead"])
-    assert [letter.verdict for letter in found.dead_letters] == ["poison"]
+    [letter] = found.dead_letters
+    assert letter.verdict == "poison"
+
+    deaths = json.loads(letter.error)["detail"]["deaths"]
+    assert [(death["worker"], death["fence"], death["attempt"]) for death in deaths] == [
+        ("host:1", 1, 1),
+        ("host:2", 2, 1),
+        ("host:3", 3, 1),
+    ]
+    assert [datetime.fromisoformat(death["claimed_at"]) for death in deaths] == claimed
+    assert [datetime.fromisoformat(death["rescued_at"]) for death in deaths[:-1]] == [
+        attempt.finished_at for attempt in found.attempts[:-1]
+    ]
+
+
+async def test_of_all_that_died_with_a_worker_only_the_youngest_suspect_is_buried(db, rescuer):
+    """Older ones by their claim, younger ones by their id when all were claimed at once; a newcomer is no suspect."""
+    suspects = [await make_tool(db, lease=-1, crashes=POISON_AFTER - 1) for _ in range(3)]
+    newcomer = await make_tool(db, lease=-1, crashes=POISON_AFTER - 2)
+    elsewhere = await make_tool(db, lease=-1, crashes=POISON_AFTER - 1, worker="another:2")
+    assert await rescuer.run_once() == 5
+    assert [(await step_row(db, one.step_id)).state for one in suspects] == ["ready", "ready", "dead"]
+    assert [(await step_row(db, one.step_id)).state for one in (newcomer, elsewhere)] == ["ready", "dead"]
+    assert {(await step_row(db, one.step_id)).crashes for one in suspects} == {POISON_AFTER}
+
+
+async def test_a_suspect_waits_for_the_verdict_on_a_younger_one_whose_lease_still_runs(db, rescuer, clock):
+    old = await make_tool(db, lease=-1, crashes=POISON_AFTER - 1)
+    young = await make_tool(db, lease=5, crashes=POISON_AFTER - 1)
+    assert await rescuer.run_once() == 1
+    clock.advance(10)
+    assert await rescuer.run_once() == 1
+    assert [(await step_row(db, one.step_id)).state for one in (old, young)] == ["ready", "dead"]
 
 
 async def test_an_interrupted_unsafe_tool_is_shown_to_a_human_and_never_executed_again(
