@@ -8,11 +8,15 @@ import logging
 import os
 import socket
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 from celery.signals import worker_ready
 
 from agentfleet import bootstrap
 from agentfleet.broker.bootstep import install, run
+from agentfleet.broker.loop import Serving
+from agentfleet.broker.watchdog import Watchdog
 from agentfleet.telemetry import logs, metrics
 from workers.announce import announce
 from workers.app import app, settings
@@ -21,9 +25,17 @@ from workers.app import app, settings
 def main() -> None:
     """Take and run steps until told to stop, with the settings of the environment."""
     logs.configure(settings.log_level, settings.log_format, process="steps")
-    metrics.serve(settings.metrics_port)
+    watchdogs: list[Watchdog] = []
+    metrics.serve(settings.metrics_port, healthy=lambda: all(one.healthy() for one in watchdogs))
+
+    @asynccontextmanager
+    async def serve() -> AsyncGenerator[Serving]:
+        async with bootstrap.worker(settings) as serving:
+            watchdogs.append(serving.watchdog)
+            yield serving
+
     worker_ready.connect(lambda sender, **_: announce(ready=sender.hostname), weak=False)
-    install(app, lambda: bootstrap.worker(settings), drain=settings.drain)
+    install(app, serve, drain=settings.drain)
     code = run(
         app,
         [

@@ -19,8 +19,8 @@ def make_app(settings: Settings) -> Celery:
     url = settings.redis_url
     if settings.transport == "doorbell" and url.startswith("rediss:"):
         raise InvalidInput("AGENTFLEET_REDIS_URL", "rediss:// needs AGENTFLEET_TRANSPORT=redis: a doorbell has no TLS")
+    transport.register()
     if settings.transport == "doorbell":
-        transport.register()
         url = transport.ALIAS + url.removeprefix("redis")
     app = Celery("agentfleet", broker=url, set_as_current=False, amqp=AMQP)
     app.conf.update(celery_config(settings))
@@ -74,7 +74,8 @@ def celery_config(settings: Settings) -> dict[str, Any]:
             "socket_timeout": 10,
             "socket_connect_timeout": 5,
             "socket_keepalive": True,
-            "health_check_interval": 25,
+            # A pop over a connection that is dead at the other end only is given up after 1 s and at most two of these.
+            "health_check_interval": settings.stuck_after / 12,
             "client_name": "agentfleet-worker",
         },
         # structlog owns logging.

@@ -1,5 +1,7 @@
 """What the step worker adds to Celery's worker: the loop thread, and a grave for messages that are no steps."""
 
+import os
+import threading
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -44,7 +46,10 @@ class StepLoop(bootsteps.StartStopStep):
     work: ClassVar[Work]
 
     def create(self, parent: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]  # theirs has no types
-        parent.step_loop = LoopThread(self.work.serve, died=_end_worker)
+        def resting(running: int) -> bool:
+            return running >= parent.concurrency or not parent.app.amqp.queues.consume_from  # `cancel_consumer`
+
+        parent.step_loop = LoopThread(self.work.serve, resting=resting, died=_end_worker)
         return parent.step_loop
 
     def start(self, parent: Any) -> None:
@@ -124,8 +129,14 @@ def _raw(message: Any) -> bytes:
 
 
 def _end_worker() -> None:
-    """Called from the dead thread: a worker without its loop would take messages and do nothing with them."""
+    """Called from the loop's thread: a worker that takes no messages, or does nothing with them, is no worker.
+
+    A hub that hears not even this is ended by force. By then the thread has handed back what it held.
+    """
     state.should_stop = EX_FAILURE
+    force = threading.Timer(LAST_PATIENCE, os._exit, (EX_FAILURE,))
+    force.daemon = True
+    force.start()
 
 
 def _quiet_signals(worker: Any) -> None:

@@ -23,6 +23,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from agentfleet.broker.request import StepRequest
+from agentfleet.broker.watchdog import Watchdog
 from agentfleet.engine.serve import StepServer
 
 log = structlog.get_logger("agentfleet.worker")
@@ -39,11 +40,12 @@ RELISTEN = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """A running step server, and where it hears which steps to stop."""
+    """A running step server, where it hears which steps to stop, and who watches that it gets any."""
 
     server: StepServer
     redis: Redis
     revoke_channel: str
+    watchdog: Watchdog
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +60,19 @@ class Done:
 class LoopThread:
     """Owns the thread and the loop. ``serve`` builds everything on that loop.
 
-    ``died`` is called, in the thread, when the loop ends before anybody asked it to.
+    ``resting`` says whether the consumer may be silent, given how many requests are in hand. ``died`` is called, in the
+    thread, when the loop ends before anybody asked it to, or ends because the consumer is deaf.
     """
 
-    def __init__(self, serve: Callable[[], AbstractAsyncContextManager[Serving]], *, died: Callable[[], None]) -> None:
-        self._serve, self._died = serve, died
+    def __init__(
+        self,
+        serve: Callable[[], AbstractAsyncContextManager[Serving]],
+        *,
+        resting: Callable[[int], bool],
+        died: Callable[[], None],
+    ) -> None:
+        self._serve, self._resting, self._died = serve, resting, died
+        self._in_hand = 0
         self._taken: deque[StepRequest] = deque()
         self._pumping = False
         self.done: deque[Done] = deque()
@@ -136,9 +146,11 @@ class LoopThread:
         self._pumping = False
         while self._taken:
             request = self._taken.popleft()
+            self._in_hand += 1
             self._server.start(request.id, partial(self._report, request, time.monotonic()))
 
     def _report(self, request: StepRequest, started: float, outcome: str | None) -> None:
+        self._in_hand -= 1
         self.done.append(Done(request, outcome, time.monotonic() - started))
         if not self.reporting:
             self.reporting = True
@@ -162,12 +174,19 @@ class LoopThread:
         async with self._serve() as serving:
             self._serving = serving
             serving.server.open()
-            listening = asyncio.create_task(self._listen(serving))
+            beside = [asyncio.create_task(self._listen(serving)), asyncio.create_task(self._watch(serving.watchdog))]
             self._ready.set()
             within = await self._finish
+            beside[1].cancel()  # who drains need not hear
             await serving.server.drain(within)
-            listening.cancel()
-            await asyncio.wait([listening])
+            beside[0].cancel()
+            await asyncio.wait(beside)
+
+    async def _watch(self, watchdog: Watchdog) -> None:
+        """Hand everything back when the consumer is deaf: nobody would be told what became of it, nor bring more."""
+        await watchdog.deaf(lambda: self._resting(self._in_hand))
+        self._died()
+        self.drain(0)
 
     async def _listen(self, serving: Serving) -> None:
         while True:

@@ -20,11 +20,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from agentfleet import failpoints
 from agentfleet.broker.names import UNREADABLE_TASK
+from agentfleet.broker.pulse import PULSE
 
 RECEIVE = failpoints.declare("receive", lambda: RedisConnectionError("failpoint receive"), repeatable=False)
 ACKNOWLEDGE = failpoints.declare("acknowledge", None, repeatable=False)
 
 ALIAS = "doorbell"
+STOCK = ("redis", "rediss")
 BATCH = 64
 """Messages per pop: enough that the round trip no longer counts, few enough that workers share fairly."""
 
@@ -71,6 +73,7 @@ class Channel(redis.Channel):
             except self.connection_errors:
                 self.client.connection.disconnect()
                 raise
+            PULSE.pops += 1
             if not popped:
                 raise Empty
             key, messages = popped
@@ -91,6 +94,25 @@ class Transport(redis.Transport):
 
     Channel = Channel
     aliases: ClassVar[tuple[str, ...]] = (ALIAS,)
+
+
+class StockChannel(redis.Channel):
+    """Kombu's own, with its pops counted."""
+
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            popped = super()._brpop_read(**options)
+        except Empty:
+            PULSE.pops += 1
+            raise
+        PULSE.pops += 1
+        return popped
+
+
+class StockTransport(redis.Transport):
+    """``redis://`` and ``rediss://``."""
+
+    Channel = StockChannel
 
 
 def readable(raw: bytes | str, queue: str) -> dict[str, Any]:
@@ -138,5 +160,6 @@ def receive_rest(channel: Any) -> None:
 
 
 def register() -> None:
-    """Make ``doorbell://`` URLs work in this process."""
+    """Make ``doorbell://`` URLs work in this process, and count the pops of the others."""
     TRANSPORT_ALIASES[ALIAS] = f"{__name__}:Transport"
+    TRANSPORT_ALIASES.update(dict.fromkeys(STOCK, f"{__name__}:StockTransport"))

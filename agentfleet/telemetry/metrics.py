@@ -1,9 +1,11 @@
 """Every metric, once. Names end in their base unit; no run, step or tenant is ever a label."""
 
 import platform
+from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any, cast
 
-from prometheus_client import Counter, Gauge, Histogram, start_http_server
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, exposition, start_http_server
 
 STEP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
 WAIT_BUCKETS = (
@@ -41,6 +43,7 @@ DEAD_LETTERS = Counter("agentfleet_dlq_total", "Steps given up on.", ["reason"])
 PUBLISH_FAILURES = Counter(
     "agentfleet_publish_failures_total", "Messages that could not be sent; Postgres sends them again."
 )
+CONSUMER_STUCK = Counter("agentfleet_consumer_stuck_total", "Workers that ended because they heard no messages.")
 BUDGET_BLOCKS = Counter("agentfleet_budget_blocks_total", "Runs that ended at a ceiling.")
 DISPATCHED = Counter("agentfleet_dispatched_total", "Steps sent to the broker.", ["path"])
 
@@ -69,11 +72,25 @@ LEADER = Gauge("agentfleet_leader", "1 while this process leads its duty.", ["du
 BUILD_INFO = Gauge("agentfleet_build_info", "Always 1; the labels say what runs.", ["version", "python"])
 
 
-def serve(port: int) -> None:
-    """Say what runs, and serve the metrics on ``port`` unless it is 0. Call once per process."""
+def serve(port: int, *, healthy: Callable[[], bool] = lambda: True) -> None:
+    """Say what runs, and serve the metrics on ``port`` unless it is 0. Call once per process.
+
+    Beside them is ``/healthz``: 200 while the process is ``healthy``, which another thread asks, otherwise 503.
+    """
     BUILD_INFO.labels(running_version(), platform.python_version()).set(1)
-    if port:
-        start_http_server(port)
+    if not port:
+        return
+    metrics = cast("Any", exposition).make_wsgi_app(REGISTRY)
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["PATH_INFO"] != "/healthz":
+            return metrics(environ, start_response)
+        status, body = ("200 OK", b"ok\n") if healthy() else ("503 Service Unavailable", b"stuck\n")
+        start_response(status, [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))])
+        return [body]
+
+    server, _ = start_http_server(port)
+    server.set_app(answer)
 
 
 def running_version() -> str:

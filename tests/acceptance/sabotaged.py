@@ -4,9 +4,11 @@ import os
 import runpy
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 from agentfleet import bootstrap
+from agentfleet.broker import bootstep, transport
 from agentfleet.broker.publisher import RedisPublisher
 from agentfleet.domain.model import Doorbell
 
@@ -25,10 +27,44 @@ class Dying(RedisPublisher):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-HOWS = {"thrice": Thrice, "dying": Dying}
+class Deaf(transport.Channel):
+    """Pops over the first connection only: a reconnect that went wrong."""
+
+    first: "Deaf | None" = None
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        Deaf.first = Deaf.first or self
+        if self is Deaf.first:
+            super()._brpop_start(timeout)
+
+
+class Hung(Deaf):
+    """Never comes back from its first pop over another connection."""
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        super()._brpop_start(timeout)
+        if self is not Deaf.first:
+            threading.Event().wait()
+
+
+def publish_with(publisher: type[RedisPublisher]) -> None:
+    bootstrap.RedisPublisher = publisher
+
+
+def consume_with(channel: type[transport.Channel]) -> None:
+    transport.Transport.Channel = channel
+    bootstep.LAST_PATIENCE = 1
+
+
+HOWS = {
+    "thrice": lambda: publish_with(Thrice),
+    "dying": lambda: publish_with(Dying),
+    "deaf": lambda: consume_with(Deaf),
+    "hung": lambda: consume_with(Hung),
+}
 
 if __name__ == "__main__":
     _, how, kind = sys.argv
     sys.argv = [kind]
-    bootstrap.RedisPublisher = HOWS[how]
+    HOWS[how]()
     runpy.run_module(kind, run_name="__main__")

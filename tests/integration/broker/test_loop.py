@@ -1,6 +1,7 @@
 """The loop thread: what it takes it finishes or hands back, and when it dies somebody hears of it."""
 
 import asyncio
+import itertools
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -12,6 +13,7 @@ from redis.asyncio import Redis
 from agentfleet.broker import names
 from agentfleet.broker.loop import LoopThread, Serving
 from agentfleet.broker.request import StepRequest
+from agentfleet.broker.watchdog import Watchdog
 from agentfleet.domain.errors import InvalidInput
 from agentfleet.domain.states import StepState
 from agentfleet.engine.ports import ToolResult
@@ -20,6 +22,8 @@ from tests.factories import execute, make_step, make_tool, step_row
 from tests.scripted import Bells, Script, Tools, Worker, answer, until
 
 CHANNEL = names.revoke("agentfleet")
+PATIENCE = 0.3
+LIVELY = itertools.count().__next__
 Serve = Callable[[], AbstractAsyncContextManager[Serving]]
 
 
@@ -28,15 +32,22 @@ def request(step_id: str) -> StepRequest:
     return StepRequest(SimpleNamespace(headers=headers), "steps@test", lambda *_: None)
 
 
-def serving(database_url: str, redis_url: str, tools: Tools | None = None) -> Serve:
-    """A step server on scripted ports, built on the loop that uses it."""
+def serving(
+    database_url: str,
+    redis_url: str,
+    tools: Tools | None = None,
+    *,
+    pops: Callable[[], int] = LIVELY,
+) -> Serve:
+    """A step server on scripted ports, built on the loop that uses it; ``pops`` says how many pops have ended."""
 
     @asynccontextmanager
     async def serve() -> AsyncIterator[Serving]:
         db = Database(DatabaseConfig(database_url, FLEET_ROLE, "test-loop", pool_size=2))
         await db.open()
         async with Redis.from_url(redis_url) as redis:
-            yield Serving(Worker(db, Bells(), Script([answer()]), tools).server(), redis, CHANNEL)
+            watchdog = Watchdog(redis, names.queue("agentfleet", "default"), pops=pops, patience=PATIENCE)
+            yield Serving(Worker(db, Bells(), Script([answer()]), tools).server(), redis, CHANNEL, watchdog)
         await db.close()
 
     return serve
@@ -45,9 +56,9 @@ def serving(database_url: str, redis_url: str, tools: Tools | None = None) -> Se
 class Thread(LoopThread):
     """A loop thread that was started, and what it reported."""
 
-    def __init__(self, serve: Serve) -> None:
+    def __init__(self, serve: Serve, capacity: int = 100) -> None:
         self.dead = threading.Event()
-        super().__init__(serve, died=self.dead.set)
+        super().__init__(serve, resting=lambda running: running >= capacity, died=self.dead.set)
         self.start()
 
     @property
@@ -67,7 +78,7 @@ async def test_a_start_that_fails_raises_where_it_was_asked_for() -> None:
 
     died = threading.Event()
     with pytest.raises(InvalidInput, match="is no module"):
-        LoopThread(serve, died=died.set).start()
+        LoopThread(serve, resting=bool, died=died.set).start()
     assert not died.is_set(), "nothing that ran has died"
 
 
@@ -82,7 +93,7 @@ async def test_a_start_that_takes_long_can_be_given_up(database_url: str, redis_
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        LoopThread(serve, died=lambda: None).start(stop)
+        LoopThread(serve, resting=bool, died=lambda: None).start(stop)
 
 
 async def test_steps_are_reported_with_one_wake_for_many(db: Database, database_url: str, redis_url: str) -> None:
@@ -207,3 +218,34 @@ async def test_a_loop_that_dies_says_so(database_url: str, redis_url: str) -> No
     thread.close()
     thread.hurry()
     thread.drain(0)
+
+
+async def sleep_for_ever(_: object) -> ToolResult:
+    await asyncio.Event().wait()
+    return ToolResult("never")
+
+
+async def test_a_deaf_consumer_ends_the_loop_which_hands_back(db: Database, database_url: str, redis_url: str) -> None:
+    thread = Thread(serving(database_url, redis_url, Tools(sleep_for_ever), pops=lambda: 7))
+    made = await make_tool(db, state=StepState.DISPATCHED)
+    thread.take(request(made.step_id))
+    assert thread.join(60)
+    assert thread.dead.is_set()
+    assert thread.outcomes == ["hand_back"]
+
+
+async def test_a_full_worker_is_not_called_deaf(db: Database, database_url: str, redis_url: str) -> None:
+    asked: list[int] = []
+    thread = Thread(serving(database_url, redis_url, Tools(sleep_for_ever), pops=lambda: 7), capacity=1)
+    resting = thread._resting
+    thread._resting = lambda running: asked.append(running) or resting(running)
+    made = await make_tool(db, state=StepState.DISPATCHED)
+    thread.take(request(made.step_id))
+
+    async def many_looks() -> bool:
+        return asked.count(1) > 10
+
+    await until(many_looks, "the watchdog has looked often enough")
+    assert not thread.dead.is_set()
+    thread.end(0)
+    assert thread.outcomes == ["hand_back"]

@@ -2,6 +2,7 @@
 
 import re
 
+import httpx2
 import pytest
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -85,6 +86,16 @@ def test_no_label_grows_with_the_runs(name: str, metric: Metric) -> None:
 def test_a_scrape_can_be_parsed_and_shows_everything() -> None:
     shown = {family.name for family in text_string_to_metric_families(generate_latest(REGISTRY).decode())}
     assert {name.removesuffix("_total") for name in OURS} <= shown
+
+
+def test_health_is_told_beside_the_metrics(unused_tcp_port: int) -> None:
+    well = [True]
+    metrics.serve(unused_tcp_port, healthy=lambda: well[0])
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+    assert httpx2.get(f"{url}/healthz").status_code == 200
+    well[0] = False
+    assert httpx2.get(f"{url}/healthz").status_code == 503
+    assert "agentfleet_build_info" in httpx2.get(f"{url}/metrics").text
 
 
 def test_buckets_fit_what_they_measure() -> None:
