@@ -45,7 +45,7 @@ def problem_of(error: Exception) -> Problem:
             problem = Problem(problems.BAD_REQUEST, "the client went away")
         case _ if isinstance(error, UNAVAILABLE):
             log.warning("database_unavailable", error=str(error)[:500], error_type=type(error).__name__)
-            problem = Problem(problems.UNAVAILABLE, "the database cannot be reached", headers=TRY_AGAIN)
+            problem = Problem(problems.UNAVAILABLE, "the database cannot serve this now", headers=TRY_AGAIN)
         case _:
             log.error("request_failed", error_type=type(error).__name__, exc_info=error)
             problem = Problem(problems.INTERNAL_ERROR)

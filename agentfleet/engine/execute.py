@@ -25,6 +25,7 @@ class Executor:
 
     async def __call__(self, step_id: str) -> str | None:
         """Run one step; the event that ended its attempt, or ``None`` when it was not ours to run or to settle."""
+        await self._settler.writable()
         claimed, asked_at = await self._claim(step_id)
         if claimed is None:
             return None

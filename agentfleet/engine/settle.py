@@ -4,13 +4,15 @@ A settlement is a value that was decided before (``domain.settlement``). Here it
 transaction with its messages, events, usage, dead letter and next steps; after the commit the steps that the same
 transaction admitted are published. Zero rows means that the step was not ours any more: dropped and counted.
 
-A commit whose outcome is unknown (the connection was lost in it) is re-read by key: the attempts row carries the fence
-and only this statement writes it. What is missing is written again; what is there is done. The messages of its next
-steps may not have been sent, and the reconciler sends them.
+A commit whose outcome is unknown (the connection was lost in it) is written again, which the fence makes harmless, and
+what that finds gone is read by key: the attempts row carries the fence, and only this statement writes it. The messages
+of its next steps may not have been sent, and the reconciler sends them.
+
+While nothing can be written, nobody should claim (``writable``). A run whose row somebody holds waits alone.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
@@ -19,7 +21,7 @@ from agentfleet.domain.states import StepEvent
 from agentfleet.engine.batcher import Batcher
 from agentfleet.engine.ports import Publisher
 from agentfleet.store import settlements as store
-from agentfleet.store.database import LOST_CONNECTION, UNWRITABLE, Database
+from agentfleet.store.database import LOST_CONNECTION, STALLED, UNWRITABLE, Database
 from agentfleet.telemetry import metrics
 
 log = structlog.get_logger("agentfleet.settle")
@@ -27,17 +29,32 @@ log = structlog.get_logger("agentfleet.settle")
 RECONNECT_DELAY = 0.5
 """Seconds between tries while the database is away: the outcome is paid for, so it is kept until the lease decides."""
 
+Pair = tuple[Settlement, str]
+Read = Callable[[Database, Sequence[Pair]], Awaitable[set[str]]]
+
 
 class Settler:
-    """Writes settlements; concurrent ones share a transaction. ``release`` is that of the worker that ran the steps."""
+    """Writes settlements; concurrent ones share a transaction."""
 
-    def __init__(self, db: Database, publisher: Publisher, *, window: int, release: str | None = None) -> None:
-        self._db, self._publisher, self._window, self._release = db, publisher, window, release
-        self._batch: Batcher[tuple[Settlement, str], bool] = Batcher(self._settle, splits=UNWRITABLE)
+    def __init__(self, db: Database, publisher: Publisher, *, window: int) -> None:
+        self._db, self._publisher, self._window = db, publisher, window
+        self._batch: Batcher[Pair, bool | None] = Batcher(self._settle, splits=(*UNWRITABLE, *STALLED))
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._unsure: set[str] = set()
+        """Steps whose settlement may have been written by a try of which nobody knows how it ended."""
+        self._stalled: set[str] = set()
+        """Runs whose rows somebody may hold: asked before, so that nobody waits for them with others."""
 
     async def __call__(self, settlement: Settlement, worker: str) -> bool:
         """Write it; ``False`` when the step was not ours any more. Raises one of ``UNWRITABLE`` for such data."""
-        ours = await self._batch((settlement, worker))
+        try:
+            while (ours := await self._batch((settlement, worker))) is None:
+                if settlement.expired_only:
+                    return False  # a rescue has time: the next round finds it again
+                await asyncio.sleep(RECONNECT_DELAY)
+        finally:
+            self._unsure.discard(settlement.step_id)
         if ours:
             _count(settlement)
         else:
@@ -45,36 +62,62 @@ class Settler:
             log.warning("result_dropped", step_id=settlement.step_id, run_id=settlement.run_id, fence=settlement.fence)
         return ours
 
-    async def _settle(self, batch: Sequence[tuple[Settlement, str]]) -> Sequence[bool]:
-        written = store.Written()
-        todo = list(batch)
-        while True:
-            try:
-                latest = await store.settle(self._db, todo, window=self._window, release=self._release)
-                break
-            except LOST_CONNECTION as error:
-                log.warning("settle_outcome_unknown", error=str(error), settlements=len(todo))
-                done = await self._reread(todo)
-                written.settled |= done
-                todo = [pair for pair in todo if pair[0].step_id not in done]
-                if not todo:
-                    latest = store.Written()
-                    break
-        written.settled |= latest.settled
-        if latest.dispatched:
-            metrics.DISPATCHED.labels("fast").inc(len(latest.dispatched))
-            await self._publisher.publish(latest.dispatched)
-        for pool in latest.backlogged:
-            await self._publisher.wake(pool)
-        return [settlement.step_id in written.settled for settlement, _ in batch]
+    async def writable(self) -> None:
+        """Wait while outcomes cannot be written: who claims now would spend on what nobody could record."""
+        await self._writable.wait()
 
-    async def _reread(self, batch: Sequence[tuple[Settlement, str]]) -> set[str]:
+    async def _settle(self, batch: Sequence[Pair]) -> Sequence[bool | None]:
+        """A result for each, ``None`` for what has to come again."""
+        free = await self._free(batch) if self._stalled else batch
+        try:
+            written = await self._write(free) if free else store.Written()
+        except STALLED as error:
+            log.warning("settle_stalled", error=str(error), settlements=len(free))
+            self._stalled |= {settlement.run_id for settlement, _ in free}
+            if len(batch) > 1:
+                raise  # halves of it come here again, and ask first
+            return [None]
+        if written.dispatched:
+            metrics.DISPATCHED.labels("fast").inc(len(written.dispatched))
+            await self._publisher.publish(written.dispatched)
+        for pool in written.backlogged:
+            await self._publisher.wake(pool)
+        tried = {settlement.step_id for settlement, _ in free}
+        return [s.step_id in written.settled if s.step_id in tried else None for s, _ in batch]
+
+    async def _write(self, batch: Sequence[Pair]) -> store.Written:
         while True:
-            await asyncio.sleep(RECONNECT_DELAY)
             try:
-                return await store.read_settled(self._db, batch)
+                written = await store.settle(self._db, batch, window=self._window)
+                break
+            except (*UNWRITABLE, *STALLED):  # they answer, and nothing happened
+                raise
+            except LOST_CONNECTION as error:
+                log.warning("settle_outcome_unknown", error=str(error), settlements=len(batch))
+                self._writable.clear()
+                self._unsure |= {settlement.step_id for settlement, _ in batch}
+                await asyncio.sleep(RECONNECT_DELAY)
+        self._writable.set()
+        doubtful = [one for one in batch if one[0].step_id in self._unsure - written.settled]
+        if doubtful:
+            written.settled |= await self._insist(store.read_settled, doubtful)
+        return written
+
+    async def _free(self, batch: Sequence[Pair]) -> Sequence[Pair]:
+        """What of ``batch`` can be written without waiting for anybody."""
+        asked = [one for one in batch if one[0].run_id in self._stalled]
+        free = await self._insist(store.read_free, asked) if asked else set[str]()
+        held = {settlement.run_id for settlement, _ in asked if settlement.step_id not in free}
+        self._stalled -= {settlement.run_id for settlement, _ in asked} - held
+        return [one for one in batch if one[0].run_id not in held]
+
+    async def _insist(self, read: Read, batch: Sequence[Pair]) -> set[str]:
+        while True:
+            try:
+                return await read(self._db, batch)
             except LOST_CONNECTION as error:
                 log.warning("reread_failed", error=str(error))
+                await asyncio.sleep(RECONNECT_DELAY)
 
 
 def _count(settlement: Settlement) -> None:

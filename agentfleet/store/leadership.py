@@ -4,29 +4,32 @@ Two leaders at once would do no harm (every duty's statements move each row once
 """
 
 import hashlib
+from dataclasses import replace
 
 import psycopg
 
+from agentfleet.store.connection import Connection
 from agentfleet.store.database import DatabaseConfig
+
+STATEMENT_TIMEOUT = 2.0
+"""Seconds; who cannot ask whether it leads does not lead."""
 
 
 class Leadership:
     """One duty's lock. ``held`` is to be asked before each round."""
 
     def __init__(self, config: DatabaseConfig, duty: str) -> None:
-        self._config = config
+        name = f"{config.application_name}-leader"
+        self._config = replace(config, application_name=name, statement_timeout=STATEMENT_TIMEOUT)
         self._key = int.from_bytes(hashlib.sha256(f"agentfleet:{duty}".encode()).digest()[:8], "big", signed=True)
-        self._connection: psycopg.AsyncConnection[tuple[object, ...]] | None = None
+        self._connection: Connection | None = None
 
     async def held(self) -> bool:
         """Whether this process leads; takes the lock when it is free. Never raises for a lost connection."""
         try:
             if self._connection is None or self._connection.closed:
-                self._connection = await psycopg.AsyncConnection.connect(
-                    self._config.url,
-                    autocommit=True,
-                    application_name=f"{self._config.application_name}-leader",
-                    connect_timeout=10,
+                self._connection = await Connection.connect(
+                    self._config.url, **self._config.arguments(), autocommit=True
                 )
                 cursor = await self._connection.execute("SELECT pg_try_advisory_lock(%s)", (self._key,))
             else:

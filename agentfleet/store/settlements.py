@@ -74,6 +74,11 @@ async def read_settled(db: Database, settlements: Sequence[tuple[Settlement, str
     return {row[0] for row in await db.fetch(statements.READ_SETTLED, params)}
 
 
+async def read_free(db: Database, settlements: Sequence[tuple[Settlement, str]]) -> set[str]:
+    """The steps of these that nobody else is writing at the moment, nor their runs."""
+    return {row[0] for row in await db.fetch(statements.READ_FREE, {"step_id": [s.step_id for s, _ in settlements]})}
+
+
 def _settlement_columns(settlements: Sequence[tuple[Settlement, str]]) -> dict[str, list[Any]]:
     rows = [s for s, _ in settlements]
     return {
