@@ -142,7 +142,14 @@ class BudgetExceeded(StepError):
 
 
 class LeaseExpired(StepError):
-    """The worker died or was cut off; its lease ended and the reconciler took the step back."""
+    """The worker died or was cut off; its lease ended and the reconciler took the step back.
+
+    ``retry_after`` in seconds: others that died with it are as suspect, so it is tried again apart from them.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None, **detail: Any) -> None:
+        super().__init__(message, **detail)
+        self.retry_after = retry_after
 
 
 class WorkerStopping(StepError):

@@ -4,13 +4,12 @@ Settling checks the fence and that the lease is still over, so a worker that ren
 one that wakes up later can change nothing.
 
 A dead worker takes everything along that it ran, and all of that has crashed once more. But it died of one step at
-most: of those that are due to be buried as poison only the youngest is. What kills its worker tends to do so soon after
-its claim; whatever merely ran beside it, time and again, goes on.
+most. So those that die together a second time come back one after the other, and of those that are due to be buried as
+poison only the one that was claimed last is: what kills its worker tends to do so soon after its claim.
 """
 
 import asyncio
 import random
-from dataclasses import replace
 
 import structlog
 
@@ -27,6 +26,10 @@ from agentfleet.telemetry import metrics
 log = structlog.get_logger("agentfleet.rescue")
 
 BATCH = 500
+APART = 1.5
+"""Seconds between the returns of steps that died together again: longer than it takes to promote and to claim one."""
+FARTHEST = 6
+"""Returns apart; whoever is less suspect comes with the last, so that nobody waits longer than ten seconds."""
 
 
 class Rescuer:
@@ -46,9 +49,8 @@ class Rescuer:
 
     async def _rescue(self, one: Expired) -> bool:
         jitter = random.random()
-        counted = replace(one, crashes=0) if one.outdone else one
         taken = await self._settler(
-            failed(counted, _what_happened(one), self._policy, jitter=jitter, rescue=True), one.worker or ""
+            failed(one, _what_happened(one), self._policy, jitter=jitter, rescue=True), one.worker or ""
         )
         if taken:
             metrics.RESCUED.inc()
@@ -66,5 +68,7 @@ def _what_happened(one: Expired) -> StepError:
             f"{one.name} was cut off when its worker died; nobody knows whether it happened", **evidence
         )
     return LeaseExpired(
-        f"worker {one.worker} stopped renewing its lease: crash {one.crashes + 1} of this step", **evidence
+        f"worker {one.worker} stopped renewing its lease: crash {one.crashes + 1} of this step",
+        retry_after=None if one.suspicion is None else APART * min(one.suspicion, FARTHEST),
+        **evidence,
     )

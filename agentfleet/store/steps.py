@@ -25,8 +25,9 @@ PROMOTABLE = step_sources(StepEvent.PROMOTE)
 class Expired:
     """A running step whose lease has ended; ``overdue`` in seconds.
 
-    ``outdone``: a younger step is as suspect of having killed this worker. ``deaths`` is the evidence, JSON-safe and
-    oldest first, this death included: ``worker``, ``fence``, ``attempt``, ``claimed_at`` and ``rescued_at`` of each.
+    ``suspicion``: of all that had crashed before and ran in the same worker, how many are likelier to have killed it;
+    ``None`` when it is the only one, or the one to bury. ``deaths`` is the evidence, JSON-safe and oldest first, this
+    death included: ``worker``, ``fence``, ``attempt``, ``claimed_at`` and ``rescued_at`` of each.
     """
 
     step_id: str
@@ -41,7 +42,7 @@ class Expired:
     snoozes: int
     worker: str | None
     overdue: float
-    outdone: bool
+    suspicion: int | None
     deaths: list[dict[str, Any]]
 
 
@@ -97,7 +98,7 @@ async def promote(db: Database, *, limit: int) -> dict[str, int]:
 
 async def expired(db: Database, *, limit: int) -> list[Expired]:
     """Running steps whose lease has ended, the longest overdue first."""
-    rows = await db.fetch(statements.EXPIRED_LEASES, {"limit": limit, "suspected_after": POISON_AFTER - 1})
+    rows = await db.fetch(statements.EXPIRED_LEASES, {"limit": limit, "buried_after": POISON_AFTER - 1})
     return [Expired(row[0], row[1], StepKind(row[2]), *row[3:]) for row in rows]
 
 

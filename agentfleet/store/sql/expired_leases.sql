@@ -1,14 +1,18 @@
 -- Rescue, first half: whose lease has ended? Called by engine.rescue, which settles each as a crashed attempt; settling
 -- checks fence and lease again, so nothing is locked here. Indexes: steps_lease, attempts_pkey.
---
--- A step is suspected of killing its workers once it may be buried for it (`suspected_after` crashes). The leases of a dead
--- worker end in the order of their claims, so "a younger suspect runs there" is known before that one's turn comes.
+WITH suspect AS (
+    -- What had crashed before and ran in a worker that lost a lease now, this lease or another: the likeliest culprit of
+    -- that worker's death first. `cleared`: another one is likelier, or as likely, to deserve its burial.
+    SELECT id, (row_number() OVER (PARTITION BY worker ORDER BY crashes DESC, claimed_at DESC, kind DESC, id DESC))::int - 1 AS rank,
+           count(*) OVER (PARTITION BY worker) > 1 AS in_company,
+           count(*) OVER (PARTITION BY worker, crashes >= %(buried_after)s, claimed_at) > 1
+           OR claimed_at < max(claimed_at) OVER (PARTITION BY worker, crashes >= %(buried_after)s) AS cleared
+    FROM steps WHERE state = 'running' AND crashes > 0
+      AND worker IN (SELECT worker FROM steps WHERE state = 'running' AND lease_until < agentfleet_now())
+)
 SELECT s.id::text, s.run_id::text, s.kind, s.name, s.seq, s.effect, s.fence, s.attempt, s.crashes, s.snoozes, s.worker,
        extract(epoch FROM agentfleet_now() - s.lease_until)::float8,
-       s.crashes >= %(suspected_after)s AND EXISTS (
-           SELECT FROM steps o WHERE o.state = 'running' AND o.worker = s.worker AND o.crashes >= %(suspected_after)s
-             AND (o.claimed_at, o.id) > (s.claimed_at, s.id)
-       ),
+       CASE WHEN p.in_company AND (p.cleared OR s.crashes < %(buried_after)s) THEN p.rank END,
        (SELECT json_agg(json_build_object(
             'worker', d.worker, 'fence', d.fence, 'attempt', d.attempt,
             'claimed_at', to_char(d.claimed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
@@ -21,5 +25,6 @@ SELECT s.id::text, s.run_id::text, s.kind, s.name, s.seq, s.effect, s.fence, s.a
                 WHERE a.step_id = s.id AND a.verdict = 'crashed' ORDER BY a.fence DESC LIMIT 9
             )
         ) AS d)
-FROM steps s WHERE s.state = 'running' AND s.lease_until < agentfleet_now()
+FROM steps s LEFT JOIN suspect p ON p.id = s.id
+WHERE s.state = 'running' AND s.lease_until < agentfleet_now()
 ORDER BY s.lease_until, s.claimed_at, s.id LIMIT %(limit)s

@@ -1,14 +1,15 @@
 """Rescue: the steps of a worker that went silent are taken back, once, and never while it still renews."""
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
 from agentfleet.domain.errors import LeaseExpired
 from agentfleet.domain.retry import POISON_AFTER, RetryPolicy
 from agentfleet.domain.states import StepState
-from agentfleet.engine.rescue import Rescuer
+from agentfleet.engine.rescue import APART, FARTHEST, Rescuer
 from agentfleet.engine.settle import Settler
 from agentfleet.store import steps
 from tests.factories import POOL, claim, execute, make_step, make_tool, step_row, submit, tally
@@ -77,24 +78,35 @@ async def test_a_step_that_crashes_three_workers_is_poison(db, rescuer, clock, d
     ]
 
 
-async def test_of_all_that_died_with_a_worker_only_the_youngest_suspect_is_buried(db, rescuer):
-    """Older ones by their claim, younger ones by their id when all were claimed at once; a newcomer is no suspect."""
+async def test_of_all_that_died_with_a_worker_only_the_last_claimed_suspect_is_buried(db, rescuer):
     suspects = [await make_tool(db, lease=-1, crashes=POISON_AFTER - 1) for _ in range(3)]
     newcomer = await make_tool(db, lease=-1, crashes=POISON_AFTER - 2)
+    innocent = await make_tool(db, lease=-1)
     elsewhere = await make_tool(db, lease=-1, crashes=POISON_AFTER - 1, worker="another:2")
-    assert await rescuer.run_once() == 5
-    assert [(await step_row(db, one.step_id)).state for one in suspects] == ["ready", "ready", "dead"]
-    assert [(await step_row(db, one.step_id)).state for one in (newcomer, elsewhere)] == ["ready", "dead"]
-    assert {(await step_row(db, one.step_id)).crashes for one in suspects} == {POISON_AFTER}
+    assert await rescuer.run_once() == 6
+    rows = [await step_row(db, one.step_id) for one in (*suspects, newcomer, innocent, elsewhere)]
+    assert [row.state for row in rows] == ["waiting", "waiting", "dead", "waiting", "ready", "dead"]
+    assert [row.crashes for row in rows] == [POISON_AFTER] * 3 + [POISON_AFTER - 1, 1, POISON_AFTER]
 
 
-async def test_a_suspect_waits_for_the_verdict_on_a_younger_one_whose_lease_still_runs(db, rescuer, clock):
+async def test_suspects_that_were_claimed_at_once_are_not_buried_but_tried_apart(db, rescuer, database_url):
+    made = [await make_tool(db, lease=-1, crashes=POISON_AFTER) for _ in range(FARTHEST + 3)]
+    execute(database_url, "UPDATE steps SET claimed_at = now() - interval '1 minute', lease_until = now()")
+    assert await rescuer.run_once() == len(made)
+    rows = [await step_row(db, one.step_id) for one in made]
+    assert {row.state for row in rows} == {"waiting"}
+    due = sorted({row.not_before for row in rows})
+    assert len(due) == FARTHEST + 1
+    assert min(later - sooner for sooner, later in pairwise(due)) >= timedelta(seconds=APART)
+
+
+async def test_a_suspect_is_not_buried_before_the_lease_of_a_likelier_one_is_over(db, rescuer, clock):
     old = await make_tool(db, lease=-1, crashes=POISON_AFTER - 1)
     young = await make_tool(db, lease=5, crashes=POISON_AFTER - 1)
     assert await rescuer.run_once() == 1
     clock.advance(10)
     assert await rescuer.run_once() == 1
-    assert [(await step_row(db, one.step_id)).state for one in (old, young)] == ["ready", "dead"]
+    assert [(await step_row(db, one.step_id)).state for one in (old, young)] == ["waiting", "dead"]
 
 
 async def test_an_interrupted_unsafe_tool_is_shown_to_a_human_and_never_executed_again(
