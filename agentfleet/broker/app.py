@@ -31,6 +31,9 @@ def make_app(settings: Settings) -> Celery:
 def celery_config(settings: Settings) -> dict[str, Any]:
     """Celery's settings, each with its reason."""
     queue = names.queue(settings.redis_prefix, settings.pool)
+    # A connection that is dead at the other end only must be found several times before the watchdog calls us deaf:
+    # a pop over one is given up after 1 s and at most two of these, whatever else speaks over one after one of these.
+    silence = max(1.0, settings.stuck_after / 12)
     return {
         # State lives in Postgres: no result is ever written to the broker.
         "result_backend": None,
@@ -71,11 +74,10 @@ def celery_config(settings: Settings) -> dict[str, Any]:
             "queue_order_strategy": "round_robin",
             "max_connections": 64,
             # redis-py waits for ever, or gives up under a blocking pop, unless told otherwise.
-            "socket_timeout": 10,
+            "socket_timeout": silence,
             "socket_connect_timeout": 5,
             "socket_keepalive": True,
-            # A pop over a connection that is dead at the other end only is given up after 1 s and at most two of these.
-            "health_check_interval": settings.stuck_after / 12,
+            "health_check_interval": silence,
             "client_name": "agentfleet-worker",
         },
         # structlog owns logging.
