@@ -16,6 +16,9 @@ DEV_ARGS ?=
 TEST_ARGS ?=
 TEST_WORKERS ?= 2
 BENCH_ARGS ?=
+SECONDS ?= 120
+SEED ?=
+CHAOS_ARGS ?=
 LOCK_ARGS ?=
 
 # An editable install names this directory, so a moved checkout is set up again. (Read by the shell: paths may hold spaces.)
@@ -45,9 +48,12 @@ migrate: $(READY) ## Bring the database at AGENTFLEET_DATABASE_URL to the newest
 	@$(PY) -m agentfleet.cli.main migrate
 
 ##@ Test
-.PHONY: test check nightly lint format types contracts
+.PHONY: test chaos check nightly lint format types contracts
 test: $(READY) ## Run the test suite on embedded servers (TEST_ARGS="-k fence", TEST_WORKERS=4)
 	@$(PY) -m pytest -n $(TEST_WORKERS) $(TEST_ARGS)
+
+chaos: $(READY) ## Break a fleet under load at random, and check its history (SECONDS=120 SEED=7 CHAOS_ARGS=--at-once=5)
+	@$(PY) -m tests.chaos.soak --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(CHAOS_ARGS)
 
 check: lint types contracts test ## Run everything that CI runs
 
