@@ -12,10 +12,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 
+ROOT = Path(__file__).parent.parent
 PR_SET_PDEATHSIG = 1
 HEAVY = (
     "agentfleet.bootstrap", "agentfleet.broker.bootstep", "agentfleet.broker.strategy", "agentfleet.api.app",
@@ -29,11 +31,13 @@ HEAVY = (
 
 
 class Zygote:
-    """The process that forks."""
+    """The process that forks. What it runs is the code in ``code``."""
 
-    def __init__(self) -> None:
+    def __init__(self, code: Path) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.zygote"],
+            cwd=code,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},  # the tests are always of today
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             preexec_fn=die_with_the_parent,  # noqa: PLW1509  # one system call
@@ -50,9 +54,9 @@ class Zygote:
 
 
 @cache
-def zygote() -> Zygote:
-    """The one of this test process."""
-    return Zygote()
+def zygote(code: Path = ROOT) -> Zygote:
+    """The one of this test process for the code in that directory."""
+    return Zygote(code)
 
 
 def die_with_the_parent() -> None:
@@ -116,7 +120,8 @@ def _become(order: dict[str, object]) -> None:
 
 if __name__ == "__main__":
     for name in HEAVY:
-        import_module(name)
+        with suppress(ModuleNotFoundError):  # a module of ours that the code of another day does not have
+            import_module(name)
     arguments = serve()
     if arguments is not None:
         sys.argv = arguments

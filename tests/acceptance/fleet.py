@@ -25,7 +25,7 @@ from agentfleet.simulator.serve import Running
 from agentfleet.store.runs import NewRun
 from tests import invariants
 from tests.factories import execute
-from tests.zygote import zygote
+from tests.zygote import ROOT, zygote
 
 TENANT = "acme"
 PROVIDER_KEY = "sk-ant-canary-0123456789abcdef"
@@ -46,12 +46,12 @@ async def until(condition: Callable[[], object], what: str) -> Any:
 
 
 class Process:
-    """One process of the fleet; what it prints goes to files."""
+    """One process of the fleet, of the code in ``code``; what it prints goes to files."""
 
-    def __init__(self, arguments: list[str], environment: Mapping[str, str], log: Path) -> None:
+    def __init__(self, arguments: list[str], environment: Mapping[str, str], log: Path, code: Path = ROOT) -> None:
         self.name = log.name
         self._out, self._err, self._code = (log.with_name(f"{log.name}.{what}") for what in ("out", "err", "code"))
-        self.pid = zygote().start(arguments, environment, log)
+        self.pid = zygote(code).start(arguments, environment, log)
         urls = [urlsplit(environment[f"AGENTFLEET_{name}_URL"]).password for name in ("DATABASE", "REDIS")]
         self.secrets = [PROVIDER_KEY, *(password for password in urls if password)]
 
@@ -172,12 +172,12 @@ class Ground:
             "FLOWER_UNAUTHENTICATED_API": "true",
         }
 
-    def start(self, *arguments: str, directory: Path | None = None, **settings: object) -> Process:
+    def start(self, *arguments: str, directory: Path | None = None, code: Path = ROOT, **settings: object) -> Process:
         """Start ``python -m ARGUMENTS`` with these settings."""
         name = next(argument for argument in arguments if argument.startswith("workers."))
         log = (directory or self.directory) / f"{name}-{len(self.processes)}"
         environment = self.environment(**settings) | {"AGENTFLEET_TEST_DIRECTORY": str(directory or self.directory)}
-        process = Process(list(arguments), environment, log)
+        process = Process(list(arguments), environment, log, code)
         self.processes.append(process)
         return process
 
