@@ -34,10 +34,10 @@ Read = Callable[[Database, Sequence[Pair]], Awaitable[set[str]]]
 
 
 class Settler:
-    """Writes settlements; concurrent ones share a transaction."""
+    """Writes settlements; concurrent ones share a transaction. ``release`` is that of the worker that ran the steps."""
 
-    def __init__(self, db: Database, publisher: Publisher, *, window: int) -> None:
-        self._db, self._publisher, self._window = db, publisher, window
+    def __init__(self, db: Database, publisher: Publisher, *, window: int, release: str | None = None) -> None:
+        self._db, self._publisher, self._window, self._release = db, publisher, window, release
         self._batch: Batcher[Pair, bool | None] = Batcher(self._settle, splits=(*UNWRITABLE, *STALLED))
         self._writable = asyncio.Event()
         self._writable.set()
@@ -88,7 +88,7 @@ class Settler:
     async def _write(self, batch: Sequence[Pair]) -> store.Written:
         while True:
             try:
-                written = await store.settle(self._db, batch, window=self._window)
+                written = await store.settle(self._db, batch, window=self._window, release=self._release)
                 break
             except (*UNWRITABLE, *STALLED):  # they answer, and nothing happened
                 raise

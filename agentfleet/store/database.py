@@ -78,7 +78,7 @@ class DatabaseConfig:
     application_name: str
     pool_size: int = 4
     statement_timeout: float = 15.0
-    patience: float = 10.0
+    patience: float = 5.0
 
     def arguments(self) -> dict[str, Any]:
         """For ``Connection.connect``."""
