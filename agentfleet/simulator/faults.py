@@ -40,9 +40,12 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """The stream breaks half way. `error` also names the HTTP status that a call without streaming gets."""
+    """The stream breaks half way, or before it begins (`mute`).
 
-    how: Literal["error", "reset", "stall", "truncate", "unknown_event"]
+    `error` also names the HTTP status that a call without streaming gets.
+    """
+
+    how: Literal["error", "mute", "reset", "stall", "truncate", "unknown_event"]
     error: str = ""
     status: int = 500
 
@@ -158,6 +161,7 @@ _ROWS: tuple[tuple[str, str, Deed], ...] = (
     ("reset_before_headers", "connection reset before the answer starts", Lost("reset")),
     ("stall_before_headers", "nothing is sent until the client gives up", Lost("stall")),
     ("lost_answer", "the model answered and was paid, then the connection was reset", Lost("reset", paid=True)),
+    ("stall_after_headers", "200 and its headers, and then nothing until the client gives up", Break("mute")),
     ("stream_overloaded", "overloaded_error event in the stream", Break("error", "overloaded_error", 529)),
     ("stream_api_error", "api_error event in the stream", Break("error", "api_error", 500)),
     ("stream_rate_limited", "rate_limit_error event in the stream", Break("error", "rate_limit_error", 429)),

@@ -20,6 +20,7 @@ from agentfleet.simulator.usage import usage_json
 from agentfleet.simulator.wire import SSE_TYPE, Json, fresh_id
 
 Mishap: TypeAlias = Break | Drip
+MUTE = Break("mute")
 THOUGHT = "The request is clear. I will take the next step and keep to what the tools say."
 
 
@@ -123,6 +124,9 @@ async def send_stream(exchange: Exchange, admitted: Admitted, turn: Turn, usage:
     """The message as events, at the configured pace."""
     first, each = _pace(exchange)
     await exchange.start(200, [SSE_TYPE, (b"cache-control", b"no-cache")])
+    if mishap == MUTE:
+        await break_stream(exchange, MUTE)
+        return
     await exchange.write(events.opening(fresh_id("msg_"), exchange.body["model"], usage))
     await exchange.wait(first)
     _store_cache(exchange, admitted)

@@ -54,13 +54,13 @@ async def lose(exchange: Exchange, lost: Lost) -> None:
 
 
 async def break_stream(exchange: Exchange, mishap: Break) -> None:
-    """What happens when half of the stream is out. Not called for `unknown_event`, which goes on."""
+    """What happens when half of the stream is out; nothing, if it is mute. Not called for `unknown_event`."""
     exchange.entry.outcome = "broken"
     match mishap.how:
         case "error":
             body = error_body(mishap.error, "Simulated fault", request_id=exchange.entry.id)
             await exchange.write(b"event: error\ndata: " + encode(body) + b"\n\n", last=True)
-        case "stall":
+        case "mute" | "stall":
             await lose(exchange, Lost("stall"))
         case "reset":
             await exchange.reset()
@@ -83,8 +83,8 @@ async def break_whole(exchange: Exchange, mishap: Break, message: Json) -> None:
             await exchange.send_json(200, {**message, "constellation": "orion"})
         case how:
             await exchange.start(200, [JSON_TYPE, (b"content-length", b"%d" % len(data))])
-            await exchange.write(data[: len(data) // 2])
-            await lose(exchange, Lost(how))
+            await exchange.write(b"" if how == "mute" else data[: len(data) // 2])
+            await lose(exchange, Lost("reset" if how == "reset" else "stall"))
 
 
 UNKNOWN_EVENT: events.Piece = (event("constellation", name="orion"), 0)

@@ -93,6 +93,7 @@ EXPECTED: dict[str, Fails | Turns] = {
     "reset_before_headers": broken(traced=False),
     "stall_before_headers": broken(traced=False),
     "lost_answer": broken(traced=False),
+    "stall_after_headers": broken(),
     "stream_overloaded": overloaded(200),
     "stream_api_error": broken(200, "api_error"),
     "stream_rate_limited": limited(None, 200),

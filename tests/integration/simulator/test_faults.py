@@ -122,6 +122,7 @@ EXPECTED: dict[str, tuple[Outcome, Outcome]] = {
     "reset_before_headers": (Raises(a.APIConnectionError), Raises(a.APIConnectionError)),
     "stall_before_headers": (Raises(a.APITimeoutError), Raises(a.APITimeoutError)),
     "lost_answer": (Raises(a.APIConnectionError), Raises(a.APIConnectionError)),
+    "stall_after_headers": (Raises(httpx2.ReadTimeout), Raises(a.APITimeoutError)),
     "stream_overloaded": in_stream("overloaded_error", a.OverloadedError, 529),
     "stream_api_error": in_stream("api_error", a.InternalServerError, 500),
     "stream_rate_limited": in_stream(RATE, a.RateLimitError, 429),
