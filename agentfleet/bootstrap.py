@@ -17,6 +17,7 @@ from agentfleet.agents.registry import Registry
 from agentfleet.agents.toolbox import AgentToolbox
 from agentfleet.broker import names
 from agentfleet.broker.deltas import RedisDeltas
+from agentfleet.broker.eviction import refuse_eviction
 from agentfleet.broker.loop import Serving
 from agentfleet.broker.publisher import RedisPublisher
 from agentfleet.broker.pulse import PULSE
@@ -211,4 +212,5 @@ async def _servers(stack: AsyncExitStack, settings: Settings, role: str, process
         await health.require_schema(db)
     redis = redis_client(settings)
     stack.push_async_callback(redis.aclose)
+    await refuse_eviction(redis)
     return db, redis

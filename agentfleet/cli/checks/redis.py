@@ -8,7 +8,7 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from agentfleet.broker import names
+from agentfleet.broker import eviction, names
 from agentfleet.cli.checks.clock import skew
 from agentfleet.cli.checks.database import place
 from agentfleet.cli.checks.finding import Finding, fail, ok, warn
@@ -49,14 +49,14 @@ def _look(client: Any, where: str, queue: str) -> Iterator[Finding]:
 
 
 def _eviction(client: Any) -> Finding:
-    do = "set it with: CONFIG SET maxmemory-policy noeviction (and in redis.conf)"
     try:
-        policy = client.config_get("maxmemory-policy").get("maxmemory-policy")
-    except ResponseError:  # managed services forbid CONFIG
+        policy = eviction.policy(client.info("memory"))
+    except ResponseError:  # forbidden
+        policy = None
+    if policy is None:
         return warn("eviction", "maxmemory-policy cannot be read", "make sure that it is noeviction")
-    if policy != "noeviction":
-        says = f"maxmemory-policy is {policy}: a full Redis would drop queues and buckets"
-        return fail("eviction", says, do)
+    if policy != eviction.KEEPING:
+        return fail("eviction", eviction.danger(policy), eviction.REMEDY)
     return ok("eviction", "noeviction: a full Redis says so, and drops nothing")
 
 
