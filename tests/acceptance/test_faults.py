@@ -2,8 +2,6 @@
 
 import signal
 
-from redis.asyncio import Redis
-
 from agentfleet.simulator.armed import Order
 from tests.acceptance import agents
 from tests.acceptance.fleet import Fleet, until
@@ -58,19 +56,6 @@ async def test_an_unsafe_tool_whose_worker_died_is_not_called_again(fleet: Fleet
     assert len(fleet.calls("charge")) == 1
 
 
-async def test_flushall_in_mid_run_loses_nothing(fleet: Fleet) -> None:
-    await fleet.worker(worker_capacity=2)
-    running = await fleet.submit(agents.holder, 2)
-    await fleet.called("hold", 2)
-    queued = await fleet.submit(agents.notes, 5)
-    async with Redis.from_url(fleet.ground.redis_url) as client:
-        assert await client.llen("agentfleet.steps.default") == 5  # pyright: ignore[reportGeneralTypeIssues]
-        await client.flushall()
-    fleet.open()
-    await fleet.finished([*running, *queued])
-    assert len(fleet.calls("note_a")) == 5
-
-
 async def test_messages_that_come_three_times_run_once(fleet: Fleet) -> None:
     workers = [fleet.start(sabotage="thrice"), fleet.start(sabotage="thrice")]
     for worker in workers:
@@ -88,20 +73,6 @@ async def test_a_worker_killed_between_commit_and_publish_loses_nothing(fleet: F
     await fleet.worker()
     await fleet.finished(runs)
     assert len(fleet.calls("note_a")) == len(fleet.calls("note_b")) == 1
-
-
-async def test_a_redis_that_dies_and_comes_back_empty_loses_nothing(fleet: Fleet) -> None:
-    worker = await fleet.worker(worker_capacity=2)
-    running = await fleet.submit(agents.holder, 2)
-    await fleet.called("hold", 2)
-    await fleet.ground.kill_redis()
-    await until(lambda: worker.logs_at("error"), "the worker misses Redis")
-    queued = await fleet.submit(agents.holder, 2)
-    fleet.ground.redis.revive()
-    more = await fleet.submit(agents.notes, 2)
-    fleet.open()
-    await fleet.finished([*running, *queued, *more])
-    assert await worker.end() == 0
 
 
 async def test_connections_of_the_database_that_are_cut_lose_nothing(fleet: Fleet) -> None:
