@@ -81,8 +81,8 @@ def decide(  # noqa: C901, PLR0911  # one return per verdict: it reads as a tabl
     """What to do about a failed attempt.
 
     ``attempt`` counts the attempts spent including this one (>= 1), ``snoozes`` the waits so far, ``crashes`` the
-    crashes including this one; ``jitter`` is uniform in [0, 1); ``retry_after`` is the server's word in seconds, or that
-    of the rescue, for a crash that others are as suspect of.
+    crashes including this one; ``jitter`` is uniform in [0, 1); ``retry_after`` is the server's word in seconds, or
+    that of the rescue, for a crash that others are as suspect of.
     """
     match verdict:
         case Verdict.RETRY_AT:

@@ -28,7 +28,7 @@ log = structlog.get_logger("agentfleet.rescue")
 BATCH = 500
 APART = 1.5
 """Seconds between the returns of steps that died together again: longer than it takes to promote and to claim one."""
-FARTHEST = 6
+FARTHEST = 5
 """Returns apart; whoever is less suspect comes with the last, so that nobody waits longer than ten seconds."""
 
 

@@ -67,6 +67,11 @@ class Process:
         return int(self._code.read_text()) if self._code.exists() else None
 
     @property
+    def ended_at(self) -> float:
+        """When it ended, in Unix seconds."""
+        return self._code.stat().st_mtime
+
+    @property
     def printed(self) -> list[str]:
         """Every line that it printed, but the one that announces it, and one that its death cut off."""
         out, err = self._out.read_text().partition("\n")[2], self._err.read_text()
