@@ -15,11 +15,13 @@ def run() -> None:
     parser.add_argument("--config", type=Path, help="JSON file with a SimulatorConfig")
     parser.add_argument("--first-token-ms", type=float, help="wait before the first token")
     parser.add_argument("--token-ms", type=float, help="wait per output token")
+    parser.add_argument("--clock-speed", type=float, help="seconds of its clock in a real second; 0 stands still")
     arguments = parser.parse_args()
     config = (
         SimulatorConfig.model_validate_json(arguments.config.read_bytes()) if arguments.config else SimulatorConfig()
     )
-    chosen = {name: value for name in ("first_token_ms", "token_ms") if (value := getattr(arguments, name)) is not None}
+    names = ("first_token_ms", "token_ms", "clock_speed")
+    chosen = {name: value for name in names if (value := getattr(arguments, name)) is not None}
     main(arguments.host, arguments.port, config.model_copy(update=chosen))
 
 

@@ -1,27 +1,23 @@
 """POST /v1/messages: admit the call, let the model speak, send what it said. Reads top to bottom."""
 
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, cast
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from agentfleet.simulator import events, validate
-from agentfleet.simulator.brains import think
+from agentfleet.simulator.buckets import OUTPUT
 from agentfleet.simulator.cache import Split
-from agentfleet.simulator.conversation import Conversation
-from agentfleet.simulator.errors import ApiError
 from agentfleet.simulator.exchange import Exchange
-from agentfleet.simulator.faults import Bend, Break, Drip, Fault, Lost
+from agentfleet.simulator.faults import Break, Drip, Lost
 from agentfleet.simulator.mishaps import UNKNOWN_EVENT, break_stream, break_whole, happens_first, lose
-from agentfleet.simulator.models import ModelCard
-from agentfleet.simulator.prefix import Prefix, read_prefix
-from agentfleet.simulator.scripts import scripted
-from agentfleet.simulator.signatures import check_signatures, sign
-from agentfleet.simulator.turn import Turn, fit_into, stop_early
+from agentfleet.simulator.models import ModelCard, group_of
+from agentfleet.simulator.prefix import Prefix
+from agentfleet.simulator.speech import assistant_turns, check, check_history, speak
+from agentfleet.simulator.turn import Turn
 from agentfleet.simulator.usage import usage_json
 from agentfleet.simulator.wire import SSE_TYPE, Json, fresh_id
 
 Mishap: TypeAlias = Break | Drip
 MUTE = Break("mute")
-THOUGHT = "The request is clear. I will take the next step and keep to what the tools say."
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +37,7 @@ async def create(exchange: Exchange) -> None:
     if await happens_first(exchange, fault):
         return
     admitted = admit(exchange)
-    turn = speak(exchange, admitted, fault)
+    turn = speak(exchange.simulator, exchange.body, admitted.prefix, exchange.entry.scenario, fault)
     usage = usage_json(admitted.split, turn)
     entry = exchange.entry
     entry.paid, entry.stop_reason, entry.usage = True, turn.stop_reason, usage
@@ -52,59 +48,31 @@ async def create(exchange: Exchange) -> None:
     try:
         await (send_stream if entry.stream else send_whole)(exchange, admitted, turn, usage, mishap)
     finally:
-        scope = (exchange.organization, admitted.card.group)
-        exchange.simulator.buckets.produce(scope, turn.output_tokens, exchange.simulator.clock())
+        _produce(exchange, turn.output_tokens - entry.charged[OUTPUT])
 
 
-def read_body(exchange: Exchange) -> None:
-    """Parse the body and note in the log what was asked."""
+def read_body(exchange: Exchange, bucket: str | None = None) -> None:
+    """Parse the body and note in the log what was asked; `bucket` is the surface if it is not the model's group."""
     body = exchange.body = validate.parse(exchange.raw, exchange.simulator.config.max_body_bytes)
     entry = exchange.entry
     model: Any = body.get("model")
-    messages: Any = body.get("messages")
     entry.model = model if isinstance(model, str) else None
+    entry.bucket = bucket or (group_of(entry.model) if entry.model is not None else None)
     entry.stream = body.get("stream") is True
-    if isinstance(messages, list):
-        asked = cast("list[Any]", messages)
-        entry.turn = sum(isinstance(each, dict) and cast("Json", each).get("role") == "assistant" for each in asked)
-
-
-def check(exchange: Exchange, *, counting: bool = False) -> tuple[ModelCard, Prefix]:
-    """Every check that needs no state; a shape too odd for them is a 400 as well."""
-    try:
-        card = validate.check_request(exchange.body, counting=counting)
-        prefix = read_prefix(exchange.body)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ApiError.invalid(f"The request body has an unexpected shape: {error!r}") from None
-    validate.check_breakpoints(len(prefix.breakpoints))
-    return card, prefix
+    entry.turn = assistant_turns(body)
 
 
 def admit(exchange: Exchange) -> Admitted:
     """Check the request, split its input by the cache and take it from the buckets."""
-    simulator, now = exchange.simulator, exchange.entry.at
-    card, prefix = check(exchange)
-    exchange.group = card.group
-    if simulator.config.check_signatures:
-        check_signatures(simulator.config.seed, exchange.body, prefix)
-    split = simulator.cache.split((exchange.organization, card.id), prefix, now)
-    simulator.buckets.admit((exchange.organization, card.group), split.limited, now)
+    simulator, entry = exchange.simulator, exchange.entry
+    card, prefix = check(exchange.body)
+    entry.input = prefix.digest.hex()
+    check_history(simulator, exchange.body, prefix)
+    split = simulator.cache.split((exchange.organization, card.id), prefix, entry.at)
+    scope = (exchange.organization, card.group)
+    taken = simulator.buckets.admit(scope, split.limited, entry.at, cache_reads=split.read)
+    entry.charged = {**taken, OUTPUT: 0}
     return Admitted(card=card, prefix=prefix, split=split)
-
-
-def speak(exchange: Exchange, admitted: Admitted, fault: Fault | None) -> Turn:
-    """The turn: from a script or a brain, with thinking in front, bent by a fault, within the request's own limits."""
-    simulator, body = exchange.simulator, exchange.body
-    conversation = Conversation(body, admitted.prefix.digest)
-    turn = scripted(simulator.scripts, exchange.entry.scenario, conversation)
-    if turn is None:
-        turn = think(conversation, simulator.config.parallel_tools)
-    turn = _think_first(turn, conversation, simulator.config.seed)
-    turn = stop_early(turn, body.get("stop_sequences") or [])
-    turn = fit_into(turn, body["max_tokens"])
-    if fault is not None and isinstance(fault.does, Bend):
-        turn = fault.does.change(turn)
-    return turn
 
 
 async def send_whole(exchange: Exchange, admitted: Admitted, turn: Turn, usage: Json, mishap: Mishap | None) -> None:
@@ -112,7 +80,7 @@ async def send_whole(exchange: Exchange, admitted: Admitted, turn: Turn, usage: 
     first, each = _pace(exchange)
     drip = mishap.seconds * len(list(events.body(turn))) if isinstance(mishap, Drip) else 0
     await exchange.wait(first + each * turn.output_tokens + drip)
-    _store_cache(exchange, admitted)
+    _begin(exchange, admitted)
     message = events.message_json(fresh_id("msg_"), exchange.body["model"], turn, usage)
     if isinstance(mishap, Break):
         await break_whole(exchange, mishap, message)
@@ -129,7 +97,7 @@ async def send_stream(exchange: Exchange, admitted: Admitted, turn: Turn, usage:
         return
     await exchange.write(events.opening(fresh_id("msg_"), exchange.body["model"], usage))
     await exchange.wait(first)
-    _store_cache(exchange, admitted)
+    _begin(exchange, admitted)
     pieces = list(events.body(turn))
     if isinstance(mishap, Drip):
         pieces, each = [(data, 1) for data, _ in pieces], mishap.seconds
@@ -151,6 +119,15 @@ async def _write_paced(exchange: Exchange, pieces: list[events.Piece], each: flo
     for data, tokens in pieces:
         await exchange.wait(tokens * each)
         await exchange.write(data)
+        _produce(exchange, min(tokens, exchange.entry.usage["output_tokens"] - exchange.entry.charged[OUTPUT]))
+
+
+def _produce(exchange: Exchange, tokens: int) -> None:
+    """Take output tokens from their bucket, as they are produced."""
+    entry, simulator = exchange.entry, exchange.simulator
+    if tokens > 0 and entry.bucket is not None:
+        simulator.buckets.produce((exchange.organization, entry.bucket), tokens, simulator.clock())
+        entry.charged[OUTPUT] += tokens
 
 
 def _pace(exchange: Exchange) -> tuple[float, float]:
@@ -160,24 +137,8 @@ def _pace(exchange: Exchange) -> tuple[float, float]:
     return (float(first) if first else config.first_token_ms) / 1000, config.token_ms / 1000
 
 
-def _store_cache(exchange: Exchange, admitted: Admitted) -> None:
+def _begin(exchange: Exchange, admitted: Admitted) -> None:
+    """The first token exists: from now on the cache can be read."""
     scope = (exchange.organization, admitted.card.id)
     exchange.simulator.cache.store(scope, admitted.split, exchange.entry.at)
-
-
-def _think_first(turn: Turn, conversation: Conversation, seed: str) -> Turn:
-    """Put a signed thinking block in front when the request asks for one, and sign those a script wrote."""
-    blocks = turn.blocks
-    if conversation.wants_thinking and not any(block["type"] == "thinking" for block in blocks):
-        thought = THOUGHT if conversation.shows_thinking else ""
-        blocks = ({"type": "thinking", "thinking": thought}, *blocks)
-    if not any(block["type"] == "thinking" and "signature" not in block for block in blocks):
-        return turn
-    # The answer follows the last message; an assistant turn it continues is merged with it and shares its prefix.
-    signed = tuple(
-        {**block, "signature": sign(seed, conversation.digest, block["thinking"])}
-        if block["type"] == "thinking" and "signature" not in block
-        else block
-        for block in blocks
-    )
-    return replace(turn, blocks=signed)
+    exchange.entry.spoke_at = exchange.simulator.clock()

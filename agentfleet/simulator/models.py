@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from agentfleet.simulator.errors import ApiError
+from agentfleet.simulator.paging import page
 from agentfleet.simulator.wire import Json
 
 
@@ -111,25 +112,24 @@ LISTED_BY_DEFAULT = frozenset({"active", "deprecated"})
 
 def callable_model(model: str) -> ModelCard:
     """The card of a model that answers requests; 404 for an unknown or retired one. Dated ids name their base model."""
-    stem, _, date = model.rpartition("-")
-    card = CATALOGUE.get(stem if date.isdigit() and len(date) == 8 else model)
+    card = _card(model)
     if card is None or card.lifecycle == "retired":
         raise ApiError(404, f"model: {model}")
     return card
 
 
+def group_of(model: str) -> str:
+    """The rate limit group of a model, callable or not; `other` for an unknown one."""
+    card = _card(model)
+    return card.group if card else "other"
+
+
 def model_page(lifecycles: frozenset[str], limit: int, after_id: str | None, before_id: str | None) -> Json:
     """One page of the list."""
     cards = [card for card in CATALOGUE.values() if card.lifecycle in (lifecycles or LISTED_BY_DEFAULT)]
-    ids = [card.id for card in cards]
-    if after_id in ids:
-        cards = cards[ids.index(after_id) + 1 :]
-    elif before_id in ids:
-        cards = cards[max(0, ids.index(before_id) - limit) : ids.index(before_id)]
-    page = cards[:limit]
-    return {
-        "data": [card.to_json() for card in page],
-        "has_more": len(cards) > len(page),
-        "first_id": page[0].id if page else None,
-        "last_id": page[-1].id if page else None,
-    }
+    return page([(card.id, card.to_json()) for card in cards], limit, after_id, before_id)
+
+
+def _card(model: str) -> ModelCard | None:
+    stem, _, date = model.rpartition("-")
+    return CATALOGUE.get(stem if date.isdigit() and len(date) == 8 else model)
