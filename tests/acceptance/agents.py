@@ -4,7 +4,6 @@
 
 import asyncio
 import os
-import signal
 import time
 from pathlib import Path
 
@@ -87,15 +86,6 @@ async def charge(ctx: ToolContext) -> str:
 
 
 @tool(effect="idempotent")
-async def die(ctx: ToolContext) -> str:
-    """Kill the worker, the first time."""
-    note("die", ctx)
-    if first("died"):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return "alive"
-
-
-@tool(effect="idempotent")
 async def break_loop(ctx: ToolContext) -> str:
     """End the worker's event loop, the first time."""
     note("break_loop", ctx)
@@ -141,7 +131,6 @@ holder = agent("holder", hold)
 short_holder = agent("short_holder", hold_short)
 blocker = agent("blocker", block)
 charger = agent("charger", charge)
-killer = agent("killer", die)
 breaker = agent("breaker", break_loop)
 crowd = agent("crowd", work)
 failer = agent("failer", fail)

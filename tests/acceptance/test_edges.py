@@ -1,65 +1,10 @@
-"""What outsiders do to a fleet: strange messages on its queue, runs over HTTP; and nothing tells a secret."""
-
-import json
-from typing import Any
+"""Runs over HTTP tell no secret in any log; a standby waits."""
 
 import httpx2
 import pytest
-from redis.asyncio import Redis
 
-from agentfleet.broker.envelope import envelope
-from agentfleet.domain.model import Doorbell
 from agentfleet.store import api_keys
-from agentfleet.store.ids import new_id
-from tests.acceptance import agents
-from tests.acceptance.fleet import TENANT, Fleet, until
-
-QUEUE = "agentfleet.steps.default"
-BELL = Doorbell(new_id(), new_id(), "default", "chat", "reason", "chat", 0, 1, None)
-FORGED = envelope(BELL, QUEUE)
-
-
-def changed(headers: dict[str, Any], **more: Any) -> bytes:
-    message = json.loads(FORGED)
-    message["headers"] |= headers
-    return json.dumps({**message, **more}).encode()
-
-
-def without(header: str) -> bytes:
-    message = json.loads(FORGED)
-    del message["headers"][header]
-    return json.dumps(message).encode()
-
-
-POISON = {
-    "unreadable": b"\xff\x00 no text",
-    "no message": b'{"hello": "world"}',
-    "a foreign task": changed({"task": "somebody.elses"}),
-    "no task": without("task"),
-    "no id": without("id"),
-    "an id that is none": changed({"id": "1; DROP TABLE steps"}),
-    "pickle": changed({"task": "x"}, **{"content-type": "application/x-python-serialize"}),
-    "pickle without a task": json.dumps({
-        **json.loads(without("task")), "content-type": "application/x-python-serialize",
-    }).encode(),
-}  # fmt: skip
-HARMLESS = [FORGED, FORGED, changed({"argsrepr": 7, "shadow": ["x"], "root_id": 5})]
-
-
-async def test_poison_is_kept_raw_while_the_worker_goes_on(fleet: Fleet) -> None:
-    worker = await fleet.worker(worker_capacity=4)
-    async with Redis.from_url(fleet.ground.redis_url) as client:
-        await client.lpush(QUEUE, *POISON.values(), *HARMLESS)  # pyright: ignore[reportGeneralTypeIssues]
-    runs = await fleet.submit(agents.notes, 3)
-    await fleet.finished(runs)
-    query = "SELECT raw, error FROM dead_letters WHERE step_id IS NULL"
-    await until(lambda: len(fleet.query(query)) == len(POISON), "all poison is kept")
-    kept = [raw for raw, _ in fleet.query(query)]
-    assert POISON["unreadable"] in kept
-    assert POISON["no message"] in kept
-    assert all("unreadable_message" in error for _, error in fleet.query(query))
-    assert not worker.logs_at("critical")
-    assert await worker.end() == 0
+from tests.acceptance.fleet import TENANT, Fleet
 
 
 async def test_a_run_over_http_tells_no_secret_in_any_log(fleet: Fleet) -> None:
