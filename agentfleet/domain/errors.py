@@ -144,12 +144,12 @@ class BudgetExceeded(StepError):
 class LeaseExpired(StepError):
     """The worker died or was cut off; its lease ended and the reconciler took the step back.
 
-    ``retry_after`` in seconds: others that died with it are as suspect, so it is tried again apart from them.
+    ``apart`` is given when others that died with it are as suspect: the seconds until it is tried again.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None, **detail: Any) -> None:
+    def __init__(self, message: str, *, apart: float | None = None, **detail: Any) -> None:
         super().__init__(message, **detail)
-        self.retry_after = retry_after
+        self.apart = apart
 
 
 class WorkerStopping(StepError):

@@ -77,12 +77,13 @@ def decide(  # noqa: C901, PLR0911  # one return per verdict: it reads as a tabl
     crashes: int,
     jitter: float,
     retry_after: float | None = None,
+    apart: float | None = None,
 ) -> RetryDecision:
     """What to do about a failed attempt.
 
     ``attempt`` counts the attempts spent including this one (>= 1), ``snoozes`` the waits so far, ``crashes`` the
-    crashes including this one; ``jitter`` is uniform in [0, 1); ``retry_after`` is the server's word in seconds, or
-    that of the rescue, for a crash that others are as suspect of.
+    crashes including this one; ``jitter`` is uniform in [0, 1); ``retry_after`` is the server's word in seconds;
+    ``apart`` is given when others are as suspect of a crash: the seconds until it is tried again, apart from them.
     """
     match verdict:
         case Verdict.RETRY_AT:
@@ -100,8 +101,8 @@ def decide(  # noqa: C901, PLR0911  # one return per verdict: it reads as a tabl
             if attempt >= policy.max_attempts:
                 return Bury(verdict)
             return RetryAfter(max(policy.delay(attempt, jitter), retry_after or 0.0))
-        case Verdict.CRASHED if retry_after is not None:
-            return SnoozeFor(max(retry_after, 0.0), "timer")
+        case Verdict.CRASHED if apart is not None:
+            return SnoozeFor(apart, "timer")
         case Verdict.CRASHED:
             return Bury(Verdict.POISON) if crashes >= POISON_AFTER else HandBack()
         case Verdict.INTERRUPTED:

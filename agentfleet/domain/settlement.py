@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, Protocol, assert_never
 
 from agentfleet.domain.budget import Usage
-from agentfleet.domain.errors import ProviderError, StepError
+from agentfleet.domain.errors import LeaseExpired, ProviderError, StepError
 from agentfleet.domain.model import Claimed, Event, RunEnd, Settlement, StepKind
 from agentfleet.domain.plan import Continue, Finish, GiveUp, Plan
 from agentfleet.domain.retry import Bury, FailRun, HandBack, RetryAfter, RetryPolicy, SnoozeFor, decide
@@ -121,6 +121,7 @@ def failed(
         crashes=attempted.crashes + crashed,
         jitter=jitter,
         retry_after=_seconds(getattr(error, "retry_after", None)),
+        apart=error.apart if isinstance(error, LeaseExpired) else None,
     )
     final = decision.verdict if isinstance(decision, Bury) else verdict
     described = describe(error, final)

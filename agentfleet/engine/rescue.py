@@ -69,6 +69,6 @@ def _what_happened(one: Expired) -> StepError:
         )
     return LeaseExpired(
         f"worker {one.worker} stopped renewing its lease: crash {one.crashes + 1} of this step",
-        retry_after=None if one.suspicion is None else APART * min(one.suspicion, FARTHEST),
+        apart=None if one.suspicion is None else APART * min(one.suspicion, FARTHEST),
         **evidence,
     )

@@ -104,7 +104,7 @@ POLICY = RetryPolicy(max_attempts=3, base=2.0, cap=600.0)
         (V.CRASHED, {"crashes": 1}, HandBack()),
         (V.CRASHED, {"crashes": 2, "attempt": 99}, HandBack()),
         (V.CRASHED, {"crashes": 3}, Bury(V.POISON)),
-        (V.CRASHED, {"crashes": 3, "retry_after": 1.5}, SnoozeFor(1.5, "timer")),
+        (V.CRASHED, {"crashes": 3, "apart": 1.5}, SnoozeFor(1.5, "timer")),
         (V.INTERRUPTED, {"attempt": 99, "crashes": 99, "snoozes": 99}, HandBack()),
         (V.BUDGET, {}, FailRun()),
         (V.PERMANENT, {}, Bury(V.PERMANENT)),
@@ -137,7 +137,7 @@ def test_waiting_and_dying_workers_cost_no_attempt(
     decision = decide(
         verdict, policy, attempt=attempt, snoozes=snoozes, crashes=crashes, jitter=jitter, retry_after=wait
     )
-    if verdict is V.CRASHED and crashes >= POISON_AFTER and wait is None:
+    if verdict is V.CRASHED and crashes >= POISON_AFTER:
         assert decision == Bury(V.POISON)
     else:
         assert isinstance(decision, SnoozeFor | HandBack)
