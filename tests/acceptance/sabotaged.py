@@ -11,13 +11,15 @@ from agentfleet import bootstrap
 from agentfleet.broker import bootstep, transport
 from agentfleet.broker.publisher import RedisPublisher
 from agentfleet.domain.model import Doorbell
+from agentfleet.store import leadership
+from agentfleet.store.leadership import Leadership
 
 
-class Thrice(RedisPublisher):
-    """Sends every message three times."""
+class Tenfold(RedisPublisher):
+    """Sends every message ten times."""
 
     async def publish(self, doorbells: Sequence[Doorbell]) -> None:
-        await super().publish([bell for bell in doorbells for _ in range(3)])
+        await super().publish([bell for bell in doorbells for _ in range(10)])
 
 
 class Dying(RedisPublisher):
@@ -47,6 +49,13 @@ class Hung(Deaf):
             threading.Event().wait()
 
 
+class Leading(Leadership):
+    """Leads, whoever else does."""
+
+    async def held(self) -> bool:
+        return True
+
+
 def publish_with(publisher: type[RedisPublisher]) -> None:
     bootstrap.RedisPublisher = publisher
 
@@ -56,11 +65,16 @@ def consume_with(channel: type[transport.Channel]) -> None:
     bootstep.LAST_PATIENCE = 1
 
 
+def lead_anyway() -> None:
+    leadership.Leadership = Leading
+
+
 HOWS = {
-    "thrice": lambda: publish_with(Thrice),
+    "tenfold": lambda: publish_with(Tenfold),
     "dying": lambda: publish_with(Dying),
     "deaf": lambda: consume_with(Deaf),
     "hung": lambda: consume_with(Hung),
+    "leading": lead_anyway,
 }
 
 if __name__ == "__main__":
