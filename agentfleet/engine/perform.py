@@ -115,6 +115,8 @@ class Performer:
     async def _call_tool(self, claimed: Claimed, bundle: Bundle, still_ours: Callable[[], None]) -> Settlement:
         call = json.loads(claimed.input)  # not orjson: it turns integers beyond 64 bits into floats
         still_ours()
+        if claimed.effect == "unsafe":  # a restore of the database to an earlier time does not undo this line
+            log.info("unsafe_call", tool=claimed.name, call_id=call["call_id"])
         try:
             result = await TOOL.around(lambda: self._toolbox.call(claimed, call["call_id"], call["arguments"]))
         except (LeaseLost, ToolRetry, Unserviceable, EffectUnknown):
