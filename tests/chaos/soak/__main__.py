@@ -5,24 +5,24 @@ Ends with 0 when nothing was lost, doubled or broken, with 1 when something was;
 
 import argparse
 import json
-import os
 import random
 import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from tests.chaos.soak.play import Play, Verdict
 from tests.chaos.soak.table import last_line, lines, text
-from tests.zygote import zygote
+from tests.zygote import ROOT, zygote
 
 SHOWN = 20
 
 
-def main() -> int:
-    """Parse the command line, play, report."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line, play, report; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.soak", description=__doc__)
     parser.add_argument("--seconds", type=float, default=120.0, help="how long things are broken (default: 120)")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="default: random")
@@ -31,13 +31,12 @@ def main() -> int:
     parser.add_argument("--at-once", type=int, default=3, help="faults at a time, at most (default: 3)")
     parser.add_argument("--out", type=Path, help="directory for history and logs, which then stay")
     parser.add_argument("--json", action="store_true", help="the table as one line of JSON")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     out = arguments.out and arguments.out.resolve()
     directory = out or Path(tempfile.mkdtemp(prefix="agentfleet-chaos-"))
     print(f"seed {arguments.seed}, {arguments.seconds:g} s, {arguments.workers} workers", flush=True)
-    os.chdir(Path(__file__).parents[3])  # where the zygote and its children find their modules
     _start_the_zygote()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    terminate = signal.signal(signal.SIGTERM, signal.default_int_handler)
     keep = True
     try:
         verdict = Play(directory, arguments).run()
@@ -48,6 +47,7 @@ def main() -> int:
         print("interrupted", flush=True)
         return 130
     finally:
+        signal.signal(signal.SIGTERM, terminate)
         if keep:
             print(f"history and logs: {directory}", file=sys.stderr, flush=True)
         else:
@@ -56,9 +56,9 @@ def main() -> int:
 
 
 def _start_the_zygote() -> None:
-    """Out of reach of Ctrl-C: we end what it has started, in our own order."""
+    """Out of reach of Ctrl-C, as we end what it has started in our own order; and here, as it ends with its thread."""
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    zygote()
+    zygote(ROOT)
     signal.signal(signal.SIGINT, handler)
 
 

@@ -57,6 +57,10 @@ class _Client(threading.Thread):
         self._past: list[str] = []
 
     def run(self) -> None:
+        with self._api, self._other:
+            self._go_on()
+
+    def _go_on(self) -> None:
         number = 0
         while not self._load.stopping.is_set():
             number += 1

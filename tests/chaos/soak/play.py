@@ -76,8 +76,7 @@ class Play:
         supervisor = field.supervisor
         supervisor.start()
         if not self._until(START, lambda: supervisor.ready, lambda: "waiting for the fleet"):
-            missing = [m.name for m in supervisor.members.values() if not (m.process and m.process.announced)]
-            raise RuntimeError(f"not ready: {', '.join(missing)}")
+            raise RuntimeError(f"not ready: {', '.join(supervisor.missing)}")
 
         def breaking() -> bool:
             nemesis.tick()

@@ -115,7 +115,13 @@ class Supervisor:
     @property
     def ready(self) -> bool:
         """Whether everything runs and says that it serves."""
-        return all(member.process is not None and member.process.announced for member in self.members.values())
+        return not self.missing
+
+    @property
+    def missing(self) -> list[str]:
+        """Who does not, with its log's name."""
+        processes = {name: member.process for name, member in self.members.items()}
+        return [p.name if p else name for name, p in processes.items() if not (p and p.announced)]
 
     def start(self) -> None:
         """Start everything, and go on."""
