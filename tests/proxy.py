@@ -34,7 +34,13 @@ class Proxy:
     def leave(self) -> None:
         """The database is gone."""
         self.away = True
-        for writer in self._writers:
+        for writer in list(self._writers):
+            writer.transport.abort()
+
+    def cut(self) -> None:
+        """Lose every connection, in whatever they are doing. The next ones work."""
+        self.cuts += len(self._writers) // 2
+        for writer in list(self._writers):
             writer.transport.abort()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
