@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from redis.asyncio import BlockingConnectionPool, Redis
 
@@ -80,6 +81,18 @@ class Reconciler:
 def worker_name() -> str:
     """``host:pid``: who holds a lease, for humans."""
     return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def check(settings: Settings) -> None:
+    """Raise ``InvalidInput`` for what nothing can start with.
+
+    To be asked before a framework runs, which would print a traceback of its own.
+    """
+    failpoints.arm(settings.failpoint)
+    for name, value in {"DATABASE": settings.database_url, "REDIS": settings.redis_url}.items():
+        if value is None:
+            raise InvalidInput(f"AGENTFLEET_{name}_URL", "is not set: give a URL, or use `agentfleet dev`")
+    Registry.load(settings.agents)
 
 
 def database(settings: Settings, role: str, process: str) -> Database:
@@ -197,7 +210,13 @@ async def reconciler(settings: Settings) -> AsyncGenerator[Reconciler]:
             Dispatcher(db, publisher, pool=settings.pool, window=settings.dispatch_window),
             Promoter(db, publisher),
             Rescuer(db, settler, publisher, retry_policy(settings), pool=settings.pool),
-            Republisher(db, publisher, pool=settings.pool, after=settings.republish_after),
+            Republisher(
+                db,
+                publisher,
+                pool=settings.pool,
+                after=settings.republish_after,
+                empty=partial(publisher.empty, settings.pool),
+            ),
             Expirer(db, Canceller(db, publisher)),
             Meter(db),
         )

@@ -96,7 +96,8 @@ class Settings(BaseSettings):
         description="How often due steps are promoted, dead workers' steps rescued, lost messages sent again.",
     )
     republish_after: Seconds = Field(
-        default=5.0, description="A message unclaimed for this long, and for 3 times the recent p99, counts as lost."
+        default=5.0,
+        description="A message unclaimed for this long counts as lost: when the queue is empty, or after 3 times the recent p99, too.",
     )
 
     # Retries

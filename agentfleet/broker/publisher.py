@@ -57,6 +57,13 @@ class RedisPublisher:
         self._revoked.extend(step_ids)
         self._send_soon()
 
+    async def empty(self, pool: str) -> bool:
+        """Whether the pool's queue holds no message; ``False`` when nobody knows."""
+        try:
+            return await self._redis.llen(names.queue(self._prefix, pool)) == 0
+        except (RedisError, OSError):
+            return False
+
     async def flush(self, within: float = FLUSH_WITHIN) -> None:
         """Wait until everything was sent or given up on, at most ``within`` seconds: Postgres sends the rest."""
         with contextlib.suppress(TimeoutError):

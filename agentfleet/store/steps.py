@@ -79,9 +79,12 @@ async def dispatch(db: Database, pool: str, *, window: int) -> list[Doorbell]:
     return [_doorbell(row) for row in rows]
 
 
-async def republish(db: Database, pool: str, *, after: float, limit: int) -> list[Doorbell]:
-    """Dispatched steps whose message is probably lost; the caller publishes them again."""
-    rows = await db.fetch(statements.REPUBLISH_STEPS, {"pool": pool, "after": after, "limit": limit})
+async def republish(db: Database, pool: str, *, after: float, slack: int, limit: int) -> list[Doorbell]:
+    """Dispatched steps whose message is probably lost; the caller publishes them again.
+
+    Lost is what is unclaimed for ``after`` seconds, and for ``slack`` times as long as messages took of late.
+    """
+    rows = await db.fetch(statements.REPUBLISH_STEPS, {"pool": pool, "after": after, "slack": slack, "limit": limit})
     return [_doorbell(row) for row in rows]
 
 

@@ -88,6 +88,16 @@ async def test_a_redis_that_is_not_there_is_counted_and_never_raised(nobody: Red
     assert failures() - before == 3, "it tries again with the next ones"
 
 
+async def test_it_knows_whether_a_queue_is_empty_or_that_it_does_not_know(
+    publisher: RedisPublisher, nobody: RedisPublisher
+) -> None:
+    assert await publisher.empty("default")
+    await publisher.publish([bell()])
+    await publisher.flush()
+    assert not await publisher.empty("default")
+    assert not await nobody.empty("default")
+
+
 async def test_connections_of_before_a_restart_lose_nothing(publisher: RedisPublisher, redis: Redis) -> None:
     before = failures()
     await publisher.publish([bell()])

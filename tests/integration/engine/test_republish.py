@@ -53,6 +53,19 @@ async def test_while_messages_are_slow_it_waits_three_times_their_p99_and_at_mos
     assert await republish.run_once() == 1
 
 
+async def test_while_messages_are_slow_an_empty_queue_has_lost_them_all(db, bells, clock, database_url):
+    async def empty() -> bool:
+        return True
+
+    made = await make_step(db, StepState.DISPATCHED)
+    execute(database_url, SLOW, made.step_id, 1000)
+    republish = Republisher(db, bells, pool=POOL, after=5, empty=empty)
+    clock.advance(4)
+    assert await republish.run_once() == 0, "a worker may be claiming it"
+    clock.advance(2)
+    assert await republish.run_once() == 1
+
+
 async def test_only_dispatched_steps_are_sent_again(db, bells, clock):
     accepted = await submit(db)
     await claim(db, accepted.step_id)
