@@ -2,6 +2,8 @@
 
 Revision: ${up_revision}
 Revises: ${down_revision | comma,n}
+
+pre (or post): say why. The first one after a release: is that release kept? python -m scripts.release_snapshot
 """
 
 from alembic import op
