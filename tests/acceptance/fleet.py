@@ -121,7 +121,7 @@ class Process:
 def _check_line(process: Process, line: dict[str, Any]) -> None:
     """What holds for every log line of every process: it says where it is from and hides every secret."""
     assert {"event", "level", "logger", "process", "ts"} <= line.keys(), f"{process.name}: {line}"
-    if "step_id" in line and line["logger"] != "agentfleet.rescue":
+    if "step_id" in line and line["process"] != "reconciler":
         assert {"run_id", "tenant_id", "attempt"} <= line.keys(), f"{process.name}: {line}"
     for secret in process.secrets:
         assert secret not in json.dumps(line), f"{process.name} tells a secret: {line['event']}"
