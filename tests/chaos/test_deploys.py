@@ -54,10 +54,13 @@ async def test_a_rolling_deploy_fails_nothing(fleet: Fleet, figures: Figures, ma
     fleet.open()
     await fleet.finished([*runs, *slow])
     endings = fleet.query(
-        "SELECT s.kind, a.outcome, count(*) FROM attempts a JOIN steps s ON s.id = a.step_id GROUP BY 1, 2"
+        "SELECT s.kind, a.outcome, a.verdict, count(*) FROM attempts a JOIN steps s ON s.id = a.step_id GROUP BY 1, 2, 3"
     )
-    attempts = {(kind, outcome): count for kind, outcome, count in endings}
-    assert {outcome for _, outcome in attempts} == {"succeed", "hand_back"}
+    attempts = {(kind, outcome): count for kind, outcome, _, count in endings}
+    assert {(outcome, verdict) for _, outcome, verdict, _ in endings} == {
+        ("succeed", None),
+        ("hand_back", "interrupted"),
+    }
     handed_back = attempts["reason", "hand_back"]
     assert handed_back >= 2, "the model calls that hang"
     calls = simulator.log.total
