@@ -138,12 +138,13 @@ class Worker:
         window: int = 1000,
         clock: Callable[[], float] = time.monotonic,
         policy: RetryPolicy | None = None,
+        reason_timeout: float = 60,
     ) -> None:
         self.db, self.bells, self.model, self.tools = db, bells, model, tools or Tools()
         self.policy = policy or RetryPolicy()
         self.settler = Settler(db, bells, window=window)
         self.leases = Leases(db, lease=lease, pool=POOL, clock=clock)
-        performer = Performer(Bundles(db), model, self.tools, Silent(), self.policy, reason_timeout=60)
+        performer = Performer(Bundles(db), model, self.tools, Silent(), self.policy, reason_timeout=reason_timeout)
         self.execute = Executor(Claims(db, worker=name, lease=lease), self.leases, performer, self.settler, worker=name)
 
     def server(self) -> StepServer:
