@@ -26,7 +26,7 @@ from tests.chaos.soak.supervisor import LEASE, Supervisor
 TENANTS = ("acme", "globex", "initech")
 TICK = 0.05
 SAY_EVERY = 3.0
-START = 60.0
+START = 120.0
 """Seconds within which everything must serve."""
 DEADLINE = 60.0
 """Seconds after the last fault within which everything that was accepted must be at rest."""

@@ -4,7 +4,9 @@ long the nemesis is busy, what it has killed comes back.
 
 import json
 import os
+import random
 import signal
+import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -12,7 +14,6 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agentfleet.dev.child import free_port
 from agentfleet.dev.embedded import Urls
 from tests.acceptance.fleet import PROVIDER_KEY, Process
 from tests.chaos.link import Link
@@ -85,7 +86,7 @@ class Supervisor:
             threading.Event(),
             threading.Thread(target=self._tend, name="supervisor", daemon=True),
         )
-        port, simulator_port = free_port(), free_port()
+        port, simulator_port = _port(), _port()
         self.url, self.simulator_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{simulator_port}"
         self.links: dict[str, dict[str, Link]] = {}
         self.members: dict[str, Member] = {}
@@ -176,3 +177,11 @@ class Supervisor:
             if member.process is not None:
                 member.process.kill()
         self._exits.close()
+
+
+def _port() -> int:
+    """A free port that the kernel gives to nobody by itself: it must still be free when its process is started again."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
