@@ -127,7 +127,7 @@ class StepServer:
             if _is_uuid(step_id):
                 outcome = await self._execute(step_id)
         except LOST_CONNECTION as error:
-            log.warning("step_abandoned", step_id=step_id, error=str(error))  # its lease or its message decides
+            log.warning("claim_failed", message_id=step_id, error=str(error))  # it is sent again; or the lease decides
         except (Exception, SystemExit):  # a tool that exits must not take the other steps with it
             log.exception("step_abandoned", step_id=step_id)  # its lease decides
         finally:

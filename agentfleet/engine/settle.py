@@ -57,7 +57,7 @@ class Settler:
             self._unsure.discard(settlement.step_id)
         if ours:
             _count(settlement)
-        else:
+        elif not settlement.expired_only:  # a rescue that comes too late is no zombie
             metrics.FENCE_REJECTIONS.inc()
             log.warning("result_dropped", step_id=settlement.step_id, run_id=settlement.run_id, fence=settlement.fence)
         return ours

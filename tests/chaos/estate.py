@@ -23,12 +23,13 @@ PREFIX = "estate"
 class LinkedGround(Ground):
     """Its processes reach Postgres over ``link``; the test, at ``database_url``, directly."""
 
-    def __init__(self, urls: Urls, over: Ground, directory: Path, link: Link) -> None:
+    def __init__(self, urls: Urls, over: Ground, directory: Path, link: Link, window: int) -> None:
         super().__init__(urls, over.simulator, directory)
-        self.link = link
+        self.link, self._window = link, window
 
     def environment(self, **settings: object) -> dict[str, str]:
-        return super().environment(**{"database_url": self.link.url, "redis_prefix": PREFIX, **settings})
+        ours = {"database_url": self.link.url, "redis_prefix": PREFIX, "dispatch_window": self._window}
+        return super().environment(**{**ours, **settings})
 
 
 @dataclass
@@ -60,7 +61,9 @@ class Estate:
 
 
 @asynccontextmanager
-async def estate(ground: Ground, directory: Path, home: Path | None = None) -> AsyncIterator[Estate]:
+async def estate(
+    ground: Ground, directory: Path, home: Path | None = None, *, window: int = 1_000
+) -> AsyncIterator[Estate]:
     """Postgres (below ``home``), dispatcher and reconciler of its own; Redis and simulator are the ground's."""
     own = Path(tempfile.mkdtemp(prefix="agentfleet-estate-"))
     os.chmod(own, 0o755)  # noqa: PTH101, S103  # the account of Postgres enters it; nothing to wait for
@@ -73,9 +76,11 @@ async def estate(ground: Ground, directory: Path, home: Path | None = None) -> A
         ground.simulator.simulator.reset()
         with Link(url) as link:
             urls = Urls(url, ground.redis_url, (), {"postgres": postgres, "redis": ground.redis})
-            made = LinkedGround(urls, ground, directory, link)
+            made = LinkedGround(urls, ground, directory, link, window)
             made.start_duties()
-            settings = Settings(database_url=link.url, redis_url=ground.redis_url, redis_prefix=PREFIX)
+            settings = Settings(
+                database_url=link.url, redis_url=ground.redis_url, redis_prefix=PREFIX, dispatch_window=window
+            )
             async with bootstrap.ingress(settings) as ingress:
                 fleet = Fleet(made, ingress, directory)
                 stack.callback(made.stop)

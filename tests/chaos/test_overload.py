@@ -121,7 +121,7 @@ async def rescued(hog: Hog) -> None:
 async def small(ground: Ground, tmp_path) -> AsyncIterator[tuple[Estate, Disk]]:
     """A fleet whose Postgres is on a small disk."""
     with disk() as its:
-        async with estate(ground, tmp_path, its.directory) as made:
+        async with estate(ground, tmp_path, its.directory, window=4) as made:
             yield made, its
 
 
@@ -130,9 +130,9 @@ async def test_a_full_disk_spends_nothing(small, figures: Figures, many) -> None
     fleet, rounds, calls_while_full = made.fleet, many(1, 10), 0
     log = fleet.ground.simulator.simulator
     client = await api(fleet)
-    worker = await fleet.worker(worker_capacity=4)
+    worker = await fleet.worker()
     for _ in range(rounds):
-        runs = await fleet.submit(agents.notes, 60)
+        runs = await fleet.submit(agents.notes, 60)  # most of them wait, and could be dispatched and claimed
         settled = fleet.settlements()
         await until(lambda settled=settled: fleet.settlements() > settled + 10, "steps settle")
         noticed, rejected = len(worker.logs("settle_outcome_unknown")), 0

@@ -88,7 +88,7 @@ async def test_deadlocks_are_retried(fleet: Fleet, figures: Figures, many) -> No
         await fleet.finished(runs)
     tried, undone = fleet.query("SELECT t.last_value, u.last_value FROM test_tried t, test_undone u")[0]
     assert undone > tried / 10
-    given_up = sum(len(worker.logs("step_abandoned")) for worker in workers)
+    given_up = sum(len(worker.logs("claim_failed")) for worker in workers)
     assert doubled(fleet) == 0
     assert len(fleet.calls("note_a")) <= count + given_up, "nothing is done twice but after a claim that was given up"
     figures.note("F18", n=tried, undone=undone, failed_share=given_up / tried)
