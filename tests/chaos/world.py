@@ -36,6 +36,14 @@ POLICY = RetryPolicy(max_attempts=3)
 THRIFTY = Bundle("bundle-thrifty", BUNDLE.agent, BUNDLE.spec)
 BUDGETS = {BUNDLE.id: Budget(), THRIFTY.id: Budget(max_tool_calls=2, max_cost_usd=Decimal("0.02"))}
 NEVER = 86_400.0
+DUTIES = {
+    "expire": ("overdue_runs.after", "end_runs.before", "end_runs.after"),
+    "rescue": ("expired_leases.after", "settle_steps.before", "settle_steps.after"),
+    "promote": ("promote_steps.after",),
+    "dispatch": ("dispatch_steps.after", "publish"),
+    "republish": ("republish_steps.after", "publish"),
+}
+"""The duties in the order in which one makes work for the next, and where each may be held up."""
 
 
 class World:
