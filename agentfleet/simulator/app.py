@@ -48,7 +48,7 @@ def _api_routes(simulator: Simulator, prefix: str) -> list[BaseRoute]:
         route("messages/batches/{batch}", "batches", retrieve_batch),
         route("messages/batches/{batch}", "batches", delete_batch, "DELETE"),
         route("messages/batches/{batch}/cancel", "batches", cancel_batch, "POST"),
-        route("messages/batches/{batch}/results", "batches", batch_results),
+        route("messages/batches/{batch}/results", "batch_results", batch_results),
         route("models", "models", list_models),
         route("models/{model}", "models", retrieve_model),
         route("organizations/rate_limits", "rate_limits", list_rate_limits),

@@ -14,7 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from agentfleet.simulator.errors import ApiError
 from agentfleet.simulator.faults import MENU, Fault
 
-EndpointName: TypeAlias = Literal["messages", "count_tokens", "models", "batches", "batch_item", "rate_limits"]
+EndpointName: TypeAlias = Literal[
+    "messages", "count_tokens", "models", "batches", "batch_results", "batch_item", "rate_limits"
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from functools import lru_cache
 from agentfleet.simulator.config import Limits, SimulatorConfig
 from agentfleet.simulator.errors import ApiError
 from agentfleet.simulator.meter import Meter
-from agentfleet.simulator.ramp import RampGauge, gauge
+from agentfleet.simulator.ramp import INSTANT, RampGauge, gauge
 from agentfleet.simulator.wire import Headers
 
 REQUESTS, INPUT, OUTPUT = NAMES = ("requests", "input-tokens", "output-tokens")
@@ -47,7 +47,8 @@ class Bucket:
 
     def wait(self, amount: float) -> float:
         """Seconds until `amount` is there, 0 if it is. A request larger than the bucket needs a full one."""
-        return max(0.0, min(amount, self.capacity) - self.level) * 60 / self.limit
+        seconds = (min(amount, self.capacity) - self.level) * 60 / self.limit
+        return seconds if seconds > INSTANT else 0.0
 
     def wait_full(self) -> float:
         """Seconds until the bucket is full, which is what the `reset` header means."""
@@ -150,7 +151,7 @@ class Buckets:
 
     def _refuse(self, pool: Pool, now: float, wait: float, message: str, code: str | None = None) -> None:
         pool.refused.append((now, code or "rate_limited"))
-        raise ApiError(429, message, code, {"retry-after": str(max(1, math.ceil(wait)))})
+        raise ApiError(429, message, code, {"retry-after": str(max(1, math.ceil(wait - INSTANT)))})
 
 
 def _fit(pool: Pool, now: float) -> None:

@@ -57,6 +57,7 @@ class Exchange:
             tags={name: value for name, value in self.headers.items() if name.startswith("x-agentfleet-")},
             scenario=scope["path_params"].get("scenario"),
         )
+        self._due = self.entry.at
 
     def query(self, name: str) -> str | None:
         """A parameter of the query string."""
@@ -143,10 +144,10 @@ class Exchange:
         if self._gone is None:
             self._gone = asyncio.ensure_future(self._hung_up())
         clock = self.simulator.clock
-        until = clock() + seconds
+        self._due += seconds  # on from the last wait, not from now: a clock that has jumped ahead ends them all
         while True:
             changed = clock.changed()
-            left = until - clock()
+            left = self._due - clock()
             if left <= 0:
                 return
             done, _ = await asyncio.wait(

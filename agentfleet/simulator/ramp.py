@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from agentfleet.simulator.config import Ramp
 
+INSTANT = 1e-6  # seconds; less is what a float cannot tell of a Unix time
+
 
 @dataclass(slots=True)
 class RampGauge:
@@ -29,7 +31,7 @@ class RampGauge:
         self.used += amount
 
     def _turn_to(self, now: float) -> None:
-        period = int((now - self.began) // self.rule.seconds)
+        period = int((now - self.began + INSTANT) // self.rule.seconds)
         while self.period < period:
             if not self.used and self.allowed == self.start:  # idle, and nothing left to unlearn
                 self.period = period

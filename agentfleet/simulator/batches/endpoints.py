@@ -15,6 +15,7 @@ from agentfleet.simulator.mishaps import break_stream, happens_first, lose
 from agentfleet.simulator.paging import page
 from agentfleet.simulator.wire import Json, encode, fresh_id
 
+PIECE_OF_A_LINE = 20  # bytes of the line in which a broken file ends
 JSONL_TYPE = (b"content-type", b"application/x-jsonl")
 
 
@@ -87,7 +88,7 @@ async def batch_results(exchange: Exchange) -> None:
         await exchange.send_whole(200, data, JSONL_TYPE, [])
         return
     await exchange.start(200, [JSONL_TYPE])
-    await exchange.write(data[: len(data) // 2])
+    await exchange.write(data[: data.rfind(b"\n", 0, len(data) // 2) + PIECE_OF_A_LINE])
     await break_stream(exchange, fault.does)
 
 

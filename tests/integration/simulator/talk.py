@@ -6,6 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import anthropic
+import httpx2
+
+from agentfleet.simulator.serve import Running
 
 MODEL = "claude-sonnet-5-5"
 LOOK: dict[str, Any] = {
@@ -18,6 +21,29 @@ LOOK: dict[str, Any] = {
 def ask(text: str = "Say hello.", **more: Any) -> dict[str, Any]:
     """Keyword arguments of a small call."""
     return {"model": MODEL, "max_tokens": 1000, "messages": [{"role": "user", "content": text}], **more}
+
+
+async def control(sim: Running, method: str, path: str, body: Any = None, **query: Any) -> httpx2.Response:
+    """One call of /sim/."""
+    async with httpx2.AsyncClient(trust_env=False) as http:
+        return await http.request(method, f"{sim.url}/sim/{path}", json=body, params=query or None)
+
+
+async def told(sim: Running, path: str, **query: Any) -> Any:
+    """What /sim/ says, which must be a 200."""
+    answer = await control(sim, "GET", path, **query)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def stand_still(sim: Running) -> None:
+    """Stop the simulator's clock."""
+    await control(sim, "POST", "clock", {"speed": 0})
+
+
+async def advance(sim: Running, seconds: float) -> None:
+    """Let the simulator's time pass."""
+    await control(sim, "POST", "clock", {"advance": seconds})
 
 
 def altered(request: dict[str, Any], **changes: Any) -> dict[str, Any]:

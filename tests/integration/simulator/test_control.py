@@ -6,18 +6,12 @@ import sys
 from typing import Any
 
 import anthropic
-import httpx2
 import pytest
 
 from agentfleet.simulator.faults import MENU
 from agentfleet.simulator.serve import Running
 from tests.integration.simulator.conftest import Connect
-from tests.integration.simulator.talk import LOOK, altered, ask, blocks, converse, results, say
-
-
-async def control(sim: Running, method: str, path: str, body: Any = None) -> httpx2.Response:
-    async with httpx2.AsyncClient(trust_env=False) as http:
-        return await http.request(method, f"{sim.url}/sim/{path}", json=body)
+from tests.integration.simulator.talk import LOOK, altered, ask, blocks, control, converse, results, say
 
 
 async def test_health_answers(sim: Running) -> None:

@@ -6,10 +6,10 @@ from datetime import datetime
 import anthropic
 import pytest
 
-from agentfleet.simulator.config import Limits, SimulatorConfig
+from agentfleet.simulator.config import Limits, Ramp, SimulatorConfig
 from agentfleet.simulator.serve import Running
 from tests.integration.simulator.conftest import Connect, Serve
-from tests.integration.simulator.talk import LOOK, altered, ask, blocks, results, say
+from tests.integration.simulator.talk import LOOK, advance, altered, ask, blocks, control, results, say
 
 LONG = "All of this is the same every time. " * 200  # 1,800 tokens, above the smallest prefix that is cached
 
@@ -28,12 +28,6 @@ async def test_every_answer_carries_the_twelve_headers(client: anthropic.AsyncAn
     for kind in kinds:
         assert int(limits[f"anthropic-ratelimit-{kind}-remaining"]) <= int(limits[f"anthropic-ratelimit-{kind}-limit"])
         assert datetime.fromisoformat(limits[f"anthropic-ratelimit-{kind}-reset"]).tzinfo is not None
-
-
-async def test_errors_carry_the_headers_too(sim: Running, connect: Connect) -> None:
-    with pytest.raises(anthropic.OverloadedError) as raised:
-        await say(connect(f"{sim.url}/s/overloaded"), **ask())
-    assert "anthropic-ratelimit-requests-remaining" in raised.value.response.headers
 
 
 @pytest.mark.parametrize(
@@ -122,3 +116,82 @@ async def test_five_breakpoints_are_a_400(client: anthropic.AsyncAnthropic) -> N
     marked = [{"type": "text", "text": str(n), "cache_control": {"type": "ephemeral"}} for n in range(5)]
     with pytest.raises(anthropic.BadRequestError, match="Found 5"):
         await say(client, **ask(system=marked))
+
+
+async def test_errors_carry_the_headers_too(sim: Running, client: anthropic.AsyncAnthropic) -> None:
+    whole = await headers_of(client, **ask())
+    names = {name for name in whole if name.startswith("anthropic-")}
+    for fault in ("overloaded", "invalid_request", "enforced_spend_limit_reached", "server_error_html"):
+        await control(sim, "POST", "faults", {"fault": fault, "times": 1})
+        with pytest.raises(anthropic.APIStatusError) as raised:
+            await say(client, **ask())
+        assert {name for name in raised.value.response.headers if name.startswith("anthropic-")} == names
+
+
+async def test_a_sharp_increase_is_refused_although_the_bucket_is_not_empty(serve: Serve, connect: Connect) -> None:
+    limits = Limits(requests_per_minute=60, ramp=Ramp(seconds=10, start=0.2, factor=2))
+    running = serve(SimulatorConfig(limits=limits, clock_speed=0))
+    client = connect(running.url)
+    for _ in range(2):
+        await say(client, **ask())
+    with pytest.raises(anthropic.RampLimitExceededError) as raised:
+        await say(client, **ask())
+    headers = raised.value.response.headers
+    assert (headers["retry-after"], headers["anthropic-ratelimit-requests-remaining"]) == ("10", "58")
+    await advance(running, 10)
+    for _ in range(4):
+        await say(client, **ask())
+    with pytest.raises(anthropic.RampLimitExceededError):
+        await say(client, **ask())
+
+
+async def test_limits_can_be_changed_while_it_runs_for_one_organization(sim: Running, connect: Connect) -> None:
+    acme, other = connect(sim.url, api_key="acme/one"), connect(sim.url, api_key="umbrella/one")
+    limits = {"acme/sonnet-5.5": {"requests_per_minute": 7}}
+    assert (await control(sim, "PATCH", "config", {"limits_by_group": limits})).status_code == 200
+    shown = [(await headers_of(client, **ask()))["anthropic-ratelimit-requests-limit"] for client in (acme, other)]
+    assert shown == ["7", "600000"]
+    await control(sim, "PATCH", "config", {"limits_by_group": {"acme/sonnet-5.5": None}})
+    assert (await headers_of(acme, **ask()))["anthropic-ratelimit-requests-limit"] == "600000"
+
+
+@pytest.mark.parametrize("patch", [{"nonsense": 1}, {"limits": {"requests_per_minute": 0}}, []])
+async def test_a_wrong_configuration_changes_nothing(sim: Running, patch: object) -> None:
+    before = (await control(sim, "GET", "config")).json()
+    assert (await control(sim, "PATCH", "config", patch)).status_code == 422
+    assert (await control(sim, "GET", "config")).json() == before
+
+
+async def test_counting_tokens_has_a_bucket_of_its_own(serve: Serve, connect: Connect) -> None:
+    client = connect(serve(SimulatorConfig(counts_per_minute=1)).url)
+    counted = {"model": "claude-opus-5", "messages": ask()["messages"]}
+    await client.messages.count_tokens(**counted)
+    with pytest.raises(anthropic.RateLimitError):
+        await client.messages.count_tokens(**counted)
+    await say(client, **ask(model="claude-opus-5"))
+
+
+async def test_a_client_can_read_its_limits(serve: Serve, connect: Connect) -> None:
+    config = SimulatorConfig(
+        limits_by_group={
+            "acme/haiku-5.5": Limits(requests_per_minute=7, input_tokens_per_minute=8, output_tokens_per_minute=9),
+            "haiku-4.5": Limits(cache_reads_count=True),
+        }
+    )
+    limits = connect(serve(config).url, api_key="acme/admin").organization.rate_limits
+    rows = [row async for row in limits.list(limit=4)]
+    assert [row.id for row in rows] == [row.id async for row in limits.list()]
+    by_name = {row.group.display_name: row for row in rows if row.group.type == "model_group"}
+    haiku = by_name["Claude Haiku 5.5"]
+    assert {each.type: each.value for each in haiku.limits} == {
+        "requests_per_minute": 7,
+        "input_tokens_per_minute_cache_aware": 8,
+        "output_tokens_per_minute": 9,
+    }
+    assert haiku.models == ["claude-haiku-5-5"]
+    assert "input_tokens_per_minute" in {each.type for each in by_name["Claude Haiku 4.5"].limits}
+    assert [row.group.type async for row in limits.list(group_type="batch")] == ["batch"]
+    [opus] = [row async for row in limits.list(model="claude-opus-4-7")]
+    assert {"claude-opus-4-8", "claude-opus-4-7"} <= set(opus.models or ())
+    with pytest.raises(anthropic.NotFoundError):
+        await limits.list(model="claude-nothing")
