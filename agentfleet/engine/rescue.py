@@ -28,8 +28,8 @@ log = structlog.get_logger("agentfleet.rescue")
 BATCH = 500
 APART = 1.5
 """Seconds between the returns of steps that died together again: longer than it takes to promote and to claim one."""
-FARTHEST = 5
-"""Returns apart; whoever is less suspect comes with the last, so that nobody waits longer than ten seconds."""
+FARTHEST = 4
+"""Returns apart; whoever is less suspect comes with the last, so that nobody waits much longer than six seconds."""
 
 
 class Rescuer:

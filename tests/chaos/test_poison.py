@@ -121,7 +121,7 @@ async def kept(fleet: Fleet, redis: Redis, message: bytes, count: int) -> float:
 async def test_foreign_messages_are_kept_raw(fleet: Fleet, figures: Figures, many: Callable[[int, int], int]) -> None:
     worker = await fleet.worker(**SHORT)
     chance = random.Random(31)  # noqa: S311  # the same every time
-    messages = [make() for make in POISON.values()] + [fuzzed(chance) for _ in range(many(10, 2_000))]
+    messages = [make() for make in POISON.values()] + [fuzzed(chance) for _ in range(many(10, 1_000))]
     async with Redis.from_url(fleet.ground.redis_url) as redis:
         for count, message in enumerate(messages, 1):
             figures.took(await kept(fleet, redis, message, count))
@@ -175,7 +175,7 @@ async def test_a_step_that_kills_is_buried(fleet: Fleet, figures: Figures, many:
     beside = await fleet.submit(agents.holder, 3)
     await fleet.called("hold", 3)
     deaths = 0
-    rounds = many(1, 15)
+    rounds = many(1, 8)
     for _ in range(rounds):
         [poisoned] = await fleet.submit(agents.poisoner)
         more = await fleet.submit(agents.notes, 3)

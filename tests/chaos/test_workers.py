@@ -14,11 +14,12 @@ from agentfleet.broker.envelope import envelope
 from agentfleet.domain.model import Doorbell
 from tests.acceptance.fleet import Fleet, Ground, Process, until
 from tests.chaos import agents
-from tests.chaos.figures import Figures, quantile
+from tests.chaos.figures import Figures, nightly, quantile
 
 Many = Callable[[int, int], int]
-LEASE = 1.0
-SHORT = {"agents": "tests.chaos.agents", "lease": LEASE, "heartbeat": 0.3}
+LEASE = 2.0
+SHORT = {"agents": "tests.chaos.agents", "lease": LEASE, "heartbeat": 0.4, "worker_capacity": 200}
+pytestmark = pytest.mark.timeout(900 if nightly() else 120)
 QUEUE = names.queue("agentfleet", "default")
 
 HELD = "SELECT id::text, fence FROM steps WHERE state = 'running' AND kind = %s AND worker LIKE %s"
@@ -70,6 +71,11 @@ def calls(fleet: Fleet, tool: str, run_ids: list[str]) -> list[list[str]]:
     return [call for call in fleet.calls(tool) if call[0] in run_ids]
 
 
+def in_tool(fleet: Fleet, tool: str, run_ids: list[str]) -> int:
+    """How many of these runs have called it."""
+    return len({run_id for run_id, *_ in calls(fleet, tool, run_ids)})
+
+
 def note_recoveries(figures: Figures, row: str, n: int, times: list[float], **counts: float) -> None:
     for seconds in times:
         figures.took(seconds)
@@ -84,9 +90,11 @@ async def test_killed_workers_lose_no_run(fleet: Fleet, figures: Figures, many: 
     needed, in_flight = 2 * count, 0
     with slow_model(fleet.ground, 400):
         runs = await fleet.submit(agents.notes, count)
-        for nth in range(1, kills + 1):
-            answered = needed * nth // (kills + 2)
+        for nth in range(1, 2 * kills + 2):
+            answered = needed * nth // (2 * kills + 2)
             await until(lambda answered=answered: fleet.query(ANSWERED)[0][0] >= answered, "model calls are answered")
+            if nth % 2 == 0 or nth > 2 * kills:
+                continue
             victim = workers.pop(0)
             await until(lambda victim=victim: fleet.query(HELD, "reason", of(victim)), "it calls the model")
             victim.kill()
@@ -115,7 +123,7 @@ async def test_killed_workers_lose_no_run(fleet: Fleet, figures: Figures, many: 
 async def test_a_segmentation_fault_costs_one_crash(
     fleet: Fleet, figures: Figures, many: Many, agent: Agent, tool: str, code: int
 ) -> None:
-    worker, times, count = await fleet.worker(**SHORT), list[float](), many(1, 25)
+    worker, times, count = await fleet.worker(**SHORT), list[float](), many(1, 15)
     for _ in range(count):
         [run] = await fleet.submit(agent)
         assert await worker.wait() == code
@@ -134,14 +142,14 @@ async def test_an_idempotent_tool_has_one_effect_per_key(fleet: Fleet, figures: 
     for _ in range(0, count, each):
         first = await fleet.worker(**SHORT)
         runs = await fleet.submit(agents.booker, each)
-        await until(lambda runs=runs: len(calls(fleet, "book", runs)) == each, "all of them are booking")
+        await until(lambda runs=runs: in_tool(fleet, "book", runs) == each, "all of them are booking")
         first.kill()
         second = await fleet.worker(**SHORT)
         fleet.open(f"open-{second.pid}")
         await fleet.finished(runs)
         keys = Counter(key for _, key, _, _ in calls(fleet, "book", runs))
         assert len(keys) == each, "the effect key is the same in both attempts"
-        assert set(keys.values()) == {2}, "every one was killed in it"
+        assert min(keys.values()) >= 2, "every one was killed in it"
         assert await second.end() == 0
     doubled = len(fleet.calls("order")) - count
     figures.note("F3", n=count, doubled=doubled, lost=0)
@@ -155,7 +163,7 @@ async def test_an_unsafe_tool_is_started_once(fleet: Fleet, figures: Figures, ma
         worker = await fleet.worker(**SHORT)
         runs = await fleet.submit(agents.charger, each)
         submitted += runs
-        await until(lambda runs=runs: len(calls(fleet, "charge", runs)) == each, "all of them are charging")
+        await until(lambda runs=runs: in_tool(fleet, "charge", runs) == each, "all of them are charging")
         worker.kill()
     fleet.open()
     await fleet.worker(**SHORT)
@@ -171,7 +179,7 @@ async def test_an_unsafe_tool_is_started_once(fleet: Fleet, figures: Figures, ma
 
 @pytest.mark.parametrize("point", ["settle_steps.after:kill", "publish.before:kill"])
 async def test_a_message_that_was_never_sent_is_sent(fleet: Fleet, figures: Figures, many: Many, point: str) -> None:
-    count = many(1, 25)
+    count = many(1, 15)
     for _ in range(count):
         first = await fleet.worker(**SHORT, failpoint=point)
         [run] = await fleet.submit(agents.notes)
@@ -192,7 +200,7 @@ async def test_a_message_that_comes_again_is_a_no_op(
     fleet: Fleet, figures: Figures, many: Many, transport: str
 ) -> None:
     """The model has been called, the next step is published and claimed, and the message is not acknowledged."""
-    count = many(1, 25)
+    count = many(1, 15)
     submitted: list[str] = []
     async with Redis.from_url(fleet.ground.redis_url) as redis:
         for _ in range(count):
@@ -266,7 +274,7 @@ async def test_a_stopped_worker_wakes_up_to_nothing(fleet: Fleet, figures: Figur
 async def test_a_worker_that_is_stopped_in_the_instant_of_its_commit_writes_nothing(
     fleet: Fleet, figures: Figures, many: Many
 ) -> None:
-    count = many(1, 20)
+    count = many(1, 10)
     for _ in range(count):
         zombie = await fleet.worker(**SHORT, failpoint="settle_steps.before:pause")
         [run] = await fleet.submit(agents.chat)
