@@ -15,6 +15,7 @@ DEMO_ARGS ?=
 DEV_ARGS ?=
 TEST_ARGS ?=
 TEST_WORKERS ?= 2
+FAILPOINTS_ARGS ?=
 BENCH_ARGS ?=
 SECONDS ?= 120
 SEED ?=
@@ -48,12 +49,15 @@ migrate: $(READY) ## Bring the database at AGENTFLEET_DATABASE_URL to the newest
 	@$(PY) -m agentfleet.cli.main migrate
 
 ##@ Test
-.PHONY: test chaos check nightly lint format types contracts
+.PHONY: failpoints test chaos check nightly lint format types contracts
 test: $(READY) ## Run the test suite on embedded servers (TEST_ARGS="-k fence", TEST_WORKERS=4)
 	@$(PY) -m pytest -n $(TEST_WORKERS) $(TEST_ARGS)
 
 chaos: $(READY) ## Break a fleet under load at random, and check its history (SECONDS=120 SEED=7 CHAOS_ARGS=--at-once=5)
 	@$(PY) -m tests.chaos.soak --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(CHAOS_ARGS)
+
+failpoints: $(READY) ## Break a process at every failpoint, at every kind of step (FAILPOINTS_ARGS="--seed 7 --only settle_steps")
+	@$(PY) -m tests.chaos.sweep $(FAILPOINTS_ARGS)
 
 check: lint types contracts test ## Run everything that CI runs
 

@@ -83,16 +83,17 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def check(settings: Settings) -> None:
-    """Raise ``InvalidInput`` for what nothing can start with.
+def check(settings: Settings, *, agents: bool = False) -> None:
+    """Raise ``InvalidInput`` for what a process cannot start with; ``agents``: it needs them, too.
 
-    To be asked before a framework runs, which would print a traceback of its own.
+    To be asked first: once logs are configured and frameworks run, an error is told as a traceback.
     """
-    failpoints.arm(settings.failpoint)
+    failpoints.read(settings.failpoint)
     for name, value in {"DATABASE": settings.database_url, "REDIS": settings.redis_url}.items():
         if value is None:
             raise InvalidInput(f"AGENTFLEET_{name}_URL", "is not set: give a URL, or use `agentfleet dev`")
-    Registry.load(settings.agents)
+    if agents:
+        Registry.load(settings.agents)
 
 
 def database(settings: Settings, role: str, process: str) -> Database:

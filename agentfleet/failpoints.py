@@ -30,7 +30,9 @@ _SPEC = re.compile(r"([a-z_.]+)\.(before|after):(kill|pause|raise|dup)(?:@([1-9]
 
 
 @dataclass(slots=True)
-class _Armed:
+class Armed:
+    """What a moment of a point does, once."""
+
     moment: str
     action: str
     passes: int
@@ -45,11 +47,11 @@ class Failpoint:
     error: Callable[[], Exception] | None
     repeatable: bool
     """It is a function, which can be called twice."""
-    _armed: list[_Armed] = field(default_factory=list[_Armed])
+    armed: list[Armed] = field(default_factory=list[Armed])
 
     async def around(self, work: Callable[[], Awaitable[T]]) -> T:
         """Do ``work``, with what is armed before and after it."""
-        if not self._armed:
+        if not self.armed:
             return await work()
         if self._passes("before"):
             await work()
@@ -60,22 +62,22 @@ class Failpoint:
 
     def before(self) -> None:
         """It is about to happen. For operations that are no function to be called twice."""
-        if self._armed:
+        if self.armed:
             self._passes("before")
 
     def after(self) -> None:
         """It has happened."""
-        if self._armed:
+        if self.armed:
             self._passes("after")
 
     def _passes(self, moment: Moment) -> bool:
         """Break as told; ``True`` when the work should be done once more."""
-        due = [one for one in self._armed if one.moment == moment]
+        due = [one for one in self.armed if one.moment == moment]
         for one in due:
             one.passes -= 1
         again = False
         for one in [one for one in due if one.passes == 0]:
-            self._armed.remove(one)
+            self.armed.remove(one)
             log.warning("failpoint", point=f"{self.name}.{moment}", action=one.action)
             match one.action:
                 case "kill":
@@ -100,13 +102,20 @@ def declare(name: str, error: Callable[[], Exception] | None, *, repeatable: boo
 
 def arm(spec: str | None) -> None:
     """Arm what the setting says, and nothing else; raises ``InvalidInput`` for what is not there."""
+    armed = read(spec)
     for point in POINTS.values():
-        point._armed.clear()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # this module's own
-    for text in filter(None, (part.strip() for part in (spec or "").split(","))):
-        _arm(text)
+        point.armed.clear()
+    for point, one in armed:
+        log.critical("failpoint_armed", point=f"{point.name}.{one.moment}", action=one.action, passes=one.passes)
+        point.armed.append(one)
 
 
-def _arm(text: str) -> None:
+def read(spec: str | None) -> list[tuple[Failpoint, Armed]]:
+    """What the setting says, without doing it; raises ``InvalidInput``."""
+    return [_read(text) for text in map(str.strip, (spec or "").split(",")) if text]
+
+
+def _read(text: str) -> tuple[Failpoint, Armed]:
     found = _SPEC.fullmatch(text)
     if found is None:
         raise InvalidInput(
@@ -119,5 +128,4 @@ def _arm(text: str) -> None:
         raise InvalidInput("AGENTFLEET_FAILPOINT", f"there is no failpoint {name!r}; there are {known}")
     if (action == "dup" and not point.repeatable) or (action == "raise" and point.error is None):
         raise InvalidInput("AGENTFLEET_FAILPOINT", f"{text!r}: {action!r} does not apply to {name!r}")
-    log.critical("failpoint_armed", point=text)
-    point._armed.append(_Armed(moment, action, int(passes or 1)))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # this module's own
+    return point, Armed(moment, action, int(passes or 1))

@@ -9,4 +9,12 @@ module             what runs                                                   h
 ``reconciler``     promotes, rescues, republishes, expires                     one, and standbys
 ``flower``         Celery's own view of the workers                            one
 =================  ==========================================================  =================
+
+A setting that is not valid ends any of them with one line that names it.
 """
+
+import sys
+
+from agentfleet.cli.problems import hook
+
+sys.excepthook = hook

@@ -15,6 +15,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from agentfleet import bootstrap
 from agentfleet.api.app import create_app
 from agentfleet.settings import Settings
 from agentfleet.telemetry import logs, metrics
@@ -50,6 +51,7 @@ class Server(uvicorn.Server):
 def main() -> None:
     """Serve until SIGTERM, with the settings of the environment."""
     settings = Settings()
+    bootstrap.check(settings, agents=True)
     logs.configure(settings.log_level, settings.log_format, process="ingress")
     metrics.serve(0)  # the API serves them itself
     app = create_app(settings)

@@ -1,5 +1,7 @@
 """Errors that are nobody's bug, in words: what is wrong and what to do."""
 
+import sys
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,6 +25,21 @@ def explained(error: Exception) -> str | None:
             return str(error)
         case _:
             return None
+
+
+def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """``sys.excepthook`` of every process: a line about a setting that is not valid, a traceback for anything else."""
+    from pydantic import ValidationError
+
+    from agentfleet.domain.errors import InvalidInput
+
+    match error:
+        case ValidationError() if error.title == "Settings":
+            sys.stderr.write(f"The settings are not valid: {'; '.join(invalid_settings(error))}\n")
+        case InvalidInput():
+            sys.stderr.write(f"The settings are not valid: {error}\n")
+        case _:
+            sys.__excepthook__(kind, error, trace)
 
 
 def invalid_settings(error: "ValidationError") -> list[str]:
