@@ -141,17 +141,19 @@ async def test_a_full_redis_loses_nothing(fleet: Fleet, figures: Figures, many, 
     figures.note("F12", n=count, lost=0)
 
 
-@pytest.mark.parametrize("kind", ["steps", "ingress", "dispatcher", "reconciler"])
-async def test_a_redis_that_evicts_is_refused_at_start(fleet: Fleet, operator: Redis, kind: str) -> None:
+async def test_a_redis_that_evicts_is_refused_at_start(fleet: Fleet, operator: Redis) -> None:
+    for duty in fleet.ground.duties:
+        await duty.ready()
     await operator.config_set("maxmemory-policy", "allkeys-lru")
     try:
-        process = fleet.ground.start(f"workers.{kind}", directory=fleet.directory, port=0)
-        fleet.workers.append(process)
-        assert await process.wait() != 0
+        for kind in ("steps", "ingress", "dispatcher", "reconciler"):
+            fleet.workers.append(fleet.ground.start(f"workers.{kind}", directory=fleet.directory, port=0))
+        assert 0 not in [await process.wait() for process in fleet.workers]
     finally:
         await operator.config_set("maxmemory-policy", "noeviction")
-    assert process.announced is None
-    assert any("CONFIG SET maxmemory-policy noeviction" in line for line in process.printed)
+    for process in fleet.workers:
+        assert process.announced is None
+        assert any("CONFIG SET maxmemory-policy noeviction" in line for line in process.printed)
 
 
 async def test_a_failover_that_loses_writes_loses_no_run(fleet: Fleet, figures: Figures, many, tmp_path: Path) -> None:
@@ -216,7 +218,7 @@ async def replicate(primary: str, replica: str) -> None:
 async def test_a_worker_without_redis_finishes_its_steps(fleet: Fleet, figures: Figures, many, how: str) -> None:
     count = many(5, 200)
     with Link(fleet.ground.redis_url) as link:
-        cut = await fleet.worker(redis_url=link.url)
+        cut = await fleet.worker(redis_url=link.url, stuck_after=12)
         held = await fleet.submit(agents.holder, count)
         await fleet.called("hold", count)
         leases = "SELECT min(lease_until) FROM steps WHERE state = 'running'"
