@@ -31,5 +31,5 @@ async def dive(ctx: ToolContext) -> str:
 
 
 pilot = Agent(name="pilot", model=MODEL, instructions="Fly as in version one.", tools=[climb])
-glider = Agent(name="glider", model=MODEL, instructions="Glide.", tools=[glide])
+glider = Agent(name="glider", model=MODEL, instructions="Glide.", tools=[glide], max_attempts=2)
 diver = Agent(name="diver", model=MODEL, instructions="Dive.", tools=[dive], max_attempts=2)

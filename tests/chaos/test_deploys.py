@@ -133,6 +133,8 @@ async def test_a_bad_deploy_is_rolled_back(fleet: Fleet, figures: Figures, many)
     assert await good.end() == 0
     touched = "SELECT DISTINCT s.run_id FROM attempts a JOIN steps s ON s.id = a.step_id WHERE a.release = 'bad'"
     await until(lambda: len(fleet.query(touched)) == len(runs), "every run has met the bad release")
+    refused = "SELECT step_id FROM attempts WHERE verdict = 'unserviceable' GROUP BY 1 HAVING count(*) > 2"
+    await until(lambda: len(fleet.query(refused)) == count, "it lacks a tool, more often than an agent has attempts")
     buried = "SELECT DISTINCT d.id FROM dead_letters d JOIN attempts a USING (step_id) WHERE a.release = 'bad'"
     await until(lambda: len(fleet.query(buried)) == count, "it has buried what it could not do")
     await until(lambda: set(fleet.states(flying[0])) == {"succeeded"}, "the model has given up on a tool that raises")
