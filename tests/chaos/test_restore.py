@@ -14,12 +14,13 @@ import pytest
 
 from agentfleet import bootstrap
 from agentfleet.dev.embedded import servers
+from agentfleet.dev.prepare import new_key
 from agentfleet.settings import Settings
 from agentfleet.simulator.serve import background
 from agentfleet.store import migrate
 from tests import invariants
 from tests.acceptance import agents
-from tests.acceptance.fleet import Fleet, Ground, until
+from tests.acceptance.fleet import TENANT, Fleet, Ground, until
 from tests.chaos.figures import Figures
 from tests.zygote import ROOT
 
@@ -99,8 +100,10 @@ async def fleet(ground: Ground, runbook: Runbook, tmp_path: Path) -> AsyncIterat
             made.close()
 
 
+@pytest.mark.timeout(400)  # three starts of Postgres, on a machine that may be busy
 async def test_a_restore_converges(fleet: Fleet, runbook: Runbook, figures: Figures, many, tmp_path: Path) -> None:
     count, ground = many(1, 30), fleet.ground
+    key = await new_key(Settings(), ground.database_url, TENANT, "operator")
     worker = await fleet.worker(lease=15)  # outlasts the pause below
     ended = await fleet.submit(agents.notes, count)
     await fleet.finished(ended)
@@ -135,7 +138,6 @@ async def test_a_restore_converges(fleet: Fleet, runbook: Runbook, figures: Figu
         review = (runbook.directory / "review.txt").read_text().split()
         ingress = await ground.start("workers.ingress", port=0).ready()
         assert ingress.announced is not None
-        key = key_of(ground)
         runbook(
             "cancel", operator=True, AGENTFLEET_API_URL=ingress.announced["url"], AGENTFLEET_API_KEY=key,
             PYTHONPATH=str(ROOT),
@@ -163,11 +165,3 @@ def effects_beyond_one(fleet: Fleet) -> int:
         for run_id, effect_key, *_ in fleet.calls(tool):
             keys[run_id, tool].add(effect_key)
     return sum(len(found) - 1 for found in keys.values())
-
-
-def key_of(ground: Ground) -> str:
-    """An API key of the tenant."""
-    create = [sys.executable, "-m", "agentfleet.cli.main", "keys", "create", "--tenant", "acme", "--name", "operator"]
-    environment = ground.environment()
-    done = subprocess.run(create, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
