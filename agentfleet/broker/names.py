@@ -11,6 +11,11 @@ def queue(prefix: str, pool: str) -> str:
     return f"{prefix}.steps.{pool}"
 
 
+def void(queue: str) -> str:
+    """A list that never exists, so that ``LPUSHX`` to it does nothing but ask whether Redis takes writes."""
+    return f"{queue}:void"
+
+
 def wake(prefix: str, pool: str) -> str:
     """A list of at most one element that a pool's dispatcher blocks on."""
     return f"{prefix}:wake:{pool}"

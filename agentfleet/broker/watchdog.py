@@ -4,7 +4,7 @@ Such deaf consumers have come back in Celery and kombu year after year, each tim
 asks for reasons. It only looks, some times per patience, from outside of the consume loop:
 
 - **Excused** is a worker that cannot be expected to take a message: it has no room, or its consumer was cancelled, or
-  Redis does not answer *this* thread either. Who waits for Redis is not deaf.
+  Redis does not answer *this* thread either, or is full or a replica: who waits for Redis is not deaf.
 - **Lively** is a consume loop that has ended a pop since the last look (empty ones count: one ends every second),
   unless the message that is next in the queue is still the one of the last look: nobody takes it, and here is room.
 
@@ -14,13 +14,13 @@ reconciler sends that again, and to others.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from typing import cast
+from collections.abc import Callable
 
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from agentfleet.broker import names
 from agentfleet.telemetry import metrics
 
 log = structlog.get_logger("agentfleet.watchdog")
@@ -57,7 +57,10 @@ class Watchdog:
         if excused():
             return True
         try:
-            found = await cast("Awaitable[bytes | None]", self._redis.lindex(self._queue, -1))
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.lpushx(names.void(self._queue), b"")
+                pipe.lindex(self._queue, -1)
+                _, found = await pipe.execute()
         except (RedisError, OSError):
             return True
         lively = self._pops() != self._seen and (found is None or found != self._next)

@@ -53,6 +53,16 @@ async def test_who_waits_for_redis_is_excused(unused_tcp_port: int) -> None:
         assert [await one.look(never) for _ in range(3)] == [True] * 3
 
 
+async def test_who_waits_for_a_full_redis_to_have_room_is_excused(redis: Redis) -> None:
+    one = watchdog(redis, 5)
+    await redis.config_set("maxmemory", 1)
+    full = [await one.look(never) for _ in range(3)]
+    await redis.config_set("maxmemory", 0)
+    assert full == [True] * 3
+    assert not await one.look(never)
+    assert await redis.keys() == [], "asking leaves nothing behind"
+
+
 async def test_who_has_no_room_is_excused(redis: Redis) -> None:
     assert await watchdog(redis, 5).look(lambda: True)
 
