@@ -93,7 +93,7 @@ async def test_late_and_shuffled_messages_change_nothing(
         Rescuer(db, settler, bells, policy, pool=POOL),
         Republisher(db, bells, pool=POOL, after=5),
     ]
-    count = many(40, 2_000)
+    count = many(25, 1_000)
     for _ in range(count):
         run = await submit(db)
         bells.rung.append(step_store._doorbell((run.step_id, run.run_id, POOL, "", "", "", 0, 1, None)))
@@ -194,7 +194,7 @@ async def test_a_cancel_and_an_end_race_to_one_end(
         if await canceller.cancel(run_id, tenant_id=TENANT):
             assert told.setdefault(run_id, "cancelled") == "cancelled"
 
-    pairs = many(400, 10_000)
+    pairs = many(200, 10_000)
     while len(told) < pairs:
         new = [new_run() for _ in range(min(chance.choice([1, 2, 20, 100]), pairs - len(told)))]
         accepted = await run_store.submit(app_db, TENANT, new, window=100_000)
