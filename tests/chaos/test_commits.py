@@ -20,6 +20,8 @@ from tests.integration.engine.outcomes import held, returned
 from tests.proxy import Proxy, proxied
 from tests.scripted import Bells
 
+pytestmark = pytest.mark.timeout(900)  # the nightly sizes take their time
+
 
 def dice() -> Random:
     return Random(8)  # noqa: S311  # a repeatable disorder, not a secret

@@ -14,6 +14,8 @@ from tests.chaos.disk import Disk, disk
 from tests.chaos.estate import Estate, estate
 from tests.chaos.figures import Figures
 
+pytestmark = pytest.mark.timeout(900)  # the nightly sizes take their time
+
 CUT_OFF = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE application_name IN ('agentfleet-ingress', 'agentfleet-reconciler', 'agentfleet-reconciler-leader')

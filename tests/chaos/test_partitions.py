@@ -2,10 +2,14 @@
 
 import signal
 
+import pytest
+
 from tests.acceptance import agents
 from tests.acceptance.fleet import Fleet, until
 from tests.chaos.figures import Figures
 from tests.chaos.link import Link
+
+pytestmark = pytest.mark.timeout(900)  # the nightly sizes take their time
 
 SETTLED_BY = """
 SELECT count(*) FROM attempts a JOIN steps s ON s.id = a.step_id

@@ -14,6 +14,8 @@ from tests.chaos.producer import Stream, submit
 from tests.chaos.standby import Standby
 from tests.factories import execute
 
+pytestmark = pytest.mark.timeout(900)  # the nightly sizes take their time
+
 PATIENT = {"lease": 10, "heartbeat": 1, "statement_timeout": 5}
 """A lease that outlives a restart of the database: what is in flight goes on."""
 
