@@ -136,5 +136,5 @@ FAULTS = (
     *map(_provider, ("rate_limited_bare", "overloaded", "server_error", "stream_stall", "stream_reset", "lost_answer")),
     Fault("queue: foreign messages", "redis", "queued", None, _foreign),
     Fault("queue: every message again", "redis", "queued", None, _copies),
-    Fault("clients: cancel", "clients", "requests", (0.5, 1), lambda f, _h: f.load.cancel_some(), lambda *_: None),
+    Fault("clients: cancel", "clients", "requests", (0.5, 1), lambda f, _h: f.load.cancel_some()),
 )

@@ -9,7 +9,7 @@ from random import Random
 from agentfleet.client import ApiProblem, Client, Unreachable
 from agentfleet.client.models import SETTLED, Run
 from tests.chaos.soak import agents
-from tests.chaos.soak.history import History
+from tests.chaos.soak.history import History, Type
 
 PATIENCE = 8.0
 """Seconds for which one call goes on trying; then it counts as lost, and the client does it again."""
@@ -163,6 +163,6 @@ class _Client(threading.Thread):
                 self._history.add(self.name, "ok", "spy", run=run_id, what=what)
 
 
-def _ending(error: Exception) -> str:
+def _ending(error: Exception) -> Type:
     """Whether what was asked for certainly has not happened."""
     return "fail" if isinstance(error, ApiProblem) else "info"

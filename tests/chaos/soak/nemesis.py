@@ -9,7 +9,7 @@ from random import Random
 
 from tests.chaos.soak.faults import FAULTS, Fault
 from tests.chaos.soak.field import Field, Hit
-from tests.chaos.soak.history import History
+from tests.chaos.soak.history import History, Type
 
 PAUSE = (0.2, 2.0)
 """Seconds between two faults."""
@@ -81,6 +81,6 @@ class Nemesis:
         blow.fault.heal(self._field, blow.hit)
         self._note("ok", blow)
 
-    def _note(self, type_: str, blow: Blow) -> None:
+    def _note(self, type_: Type, blow: Blow) -> None:
         how = {"number": blow.number, "fault": blow.fault.name, "scope": blow.fault.scope, "target": blow.hit.target}
-        self._history.add("nemesis", type_, "fault", **how, **blow.hit.how)  # pyright: ignore[reportArgumentType]
+        self._history.add("nemesis", type_, "fault", **how, **blow.hit.how)
