@@ -151,7 +151,7 @@ def same(message: bytes, raw: bytes) -> bool:
 
 async def test_the_stock_transport_keeps_foreign_messages_too(fleet: Fleet) -> None:
     worker = await fleet.worker(**SHORT, transport="redis")
-    messages = [POISON[what]() for what in ("a foreign task", "no task", "an id that is none", "no text", "a list")]
+    messages = [POISON[what]() for what in ("a foreign task", "no task", "an id that is none")]
     async with Redis.from_url(fleet.ground.redis_url) as redis:
         for count, message in enumerate(messages, 1):
             await kept(fleet, redis, message, count)

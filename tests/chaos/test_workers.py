@@ -83,32 +83,33 @@ def note_recoveries(figures: Figures, row: str, n: int, times: list[float], **co
 
 
 async def test_killed_workers_lose_no_run(fleet: Fleet, figures: Figures, many: Many) -> None:
-    count, kills = many(60, 2_000), many(2, 10)
+    """Two kills a round: what dies with three workers is poison, which is another row's matter."""
+    rounds, each, kills = many(1, 10), many(60, 200), 2
     workers, dead = [fleet.start(**SHORT), fleet.start(**SHORT)], []
     for worker in workers:
         await worker.ready()
-    needed, in_flight = 2 * count, 0
+    needed, in_flight = 0, 0
     with slow_model(fleet.ground, 400):
-        runs = await fleet.submit(agents.notes, count)
-        for nth in range(1, 2 * kills + 2):
-            answered = needed * nth // (2 * kills + 2)
-            await until(lambda answered=answered: fleet.query(ANSWERED)[0][0] >= answered, "model calls are answered")
-            if nth % 2 == 0 or nth > 2 * kills:
-                continue
-            victim = workers.pop(0)
-            await until(lambda victim=victim: fleet.query(HELD, "reason", of(victim)), "it calls the model")
-            victim.kill()
-            in_flight += len(fleet.query(HELD, "reason", of(victim)))
-            dead.append(victim)
-            workers.append(await fleet.worker(**SHORT))
-        await fleet.finished(runs)
+        for _ in range(rounds):
+            runs = await fleet.submit(agents.notes, each)
+            for nth in range(1, kills + 1):
+                enough = needed + 2 * each * nth // (kills + 2)
+                await until(lambda enough=enough: fleet.query(ANSWERED)[0][0] >= enough, "model calls are answered")
+                victim = workers.pop(0)
+                await until(lambda victim=victim: fleet.query(HELD, "reason", of(victim)), "it calls the model")
+                victim.kill()
+                in_flight += len(fleet.query(HELD, "reason", of(victim)))
+                dead.append(victim)
+                workers.append(await fleet.worker(**SHORT))
+            await fleet.finished(runs)
+            needed += 2 * each
     assert fleet.query(ANSWERED) == [(needed,)]
     extra = model_calls(fleet) - needed
     assert 0 < extra <= in_flight
     times = [seconds for worker in dead for seconds in recoveries(fleet, worker)]
     over = max(0, extra - in_flight)
     note_recoveries(
-        figures, "F1", count, times, kills=kills, in_flight=in_flight, extra_calls=extra,
+        figures, "F1", rounds * each, times, kills=len(dead), in_flight=in_flight, extra_calls=extra,
         extra_calls_over_in_flight=over, lost=0,
     )  # fmt: skip
 
@@ -163,14 +164,17 @@ async def test_an_unsafe_tool_is_started_once(fleet: Fleet, figures: Figures, ma
         worker = await fleet.worker(**SHORT)
         runs = await fleet.submit(agents.charger, each)
         submitted += runs
-        await until(lambda runs=runs: in_tool(fleet, "charge", runs) == each, "all of them are charging")
+        await until(
+            lambda runs=runs: in_tool(fleet, "charge", runs) + fleet.states(runs).count("needs_review") >= each,
+            "all of them are charging",
+        )
         worker.kill()
     fleet.open()
     await fleet.worker(**SHORT)
     await fleet.finished(submitted, "needs_review")
     await fleet.finished(await fleet.submit(agents.notes))
-    second_attempts = len(fleet.calls("charge")) - count
-    lost = count - len({run_id for run_id, *_ in fleet.calls("charge")})
+    second_attempts = len(fleet.calls("charge")) - in_tool(fleet, "charge", submitted)
+    lost = count - fleet.states(submitted).count("needs_review")
     verdicts = fleet.query("SELECT DISTINCT verdict FROM dead_letters WHERE run_id = ANY(%s::uuid[])", submitted)
     assert verdicts == [("unknown_effect",)]
     figures.note("F4", n=count, second_attempts=second_attempts, lost=lost)
