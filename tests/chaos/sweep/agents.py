@@ -47,3 +47,20 @@ async def charge(ctx: ToolContext) -> str:
 
 
 sweep = Agent(name="sweep", model="claude-haiku-4-5", instructions="sim-script:sweep", tools=[note, charge])
+
+
+@tool(effect="read")
+async def dump_some() -> str:
+    """Answer with 2 MiB."""
+    return "x" * (2 << 20)
+
+
+@tool(effect="read")
+async def dump_much() -> list[str]:
+    """Answer with 50 MiB."""
+    return ["y" * 1023] * (50 << 10)
+
+
+dumper = Agent(
+    name="dumper", model="claude-haiku-4-5", instructions="Use every tool once.", tools=[dump_some, dump_much]
+)
