@@ -223,4 +223,7 @@ def _retry_after(headers: dict[bytes, bytes], now: float) -> float | None:
         return float(milliseconds) / 1000
     if (after := headers.get(b"retry-after")) is None:
         return None
-    return float(after) if after.isdigit() else max(0.0, parsedate_to_datetime(after.decode()).timestamp() - now)
+    try:
+        return float(after)
+    except ValueError:
+        return max(0.0, parsedate_to_datetime(after.decode()).timestamp() - now)

@@ -81,7 +81,8 @@ async def test_an_answer_takes_its_time_on_the_clock(serve: Serve, connect: Conn
     await advance(running, 59)
     assert not call.done()
     await advance(running, 3600)
-    assert (await call).stop_reason == "end_turn"
+    await eventually(call.done)
+    assert call.result().stop_reason == "end_turn"
 
 
 async def test_a_client_that_hangs_up_is_noticed_while_the_clock_stands(serve: Serve, connect: Connect) -> None:
