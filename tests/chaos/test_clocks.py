@@ -37,7 +37,7 @@ async def early_and_stuck(fleet: Fleet) -> tuple[int, int]:
     await fleet.finished(await fleet.submit(agents.notes, 5))
     runs = await fleet.submit(agents.holder, EACH * len(CLOCKS))
     await fleet.called("hold", len(runs))
-    renewed = "SELECT FROM steps WHERE state = 'running' AND lease_until > claimed_at + %s * interval '1 s'"
+    renewed = "SELECT id FROM steps WHERE state = 'running' AND lease_until > claimed_at + %s * interval '1 s'"
     await until(lambda: len(fleet.query(renewed, 2 * LEASE)) == len(runs), "every lease was renewed for a while")
     early = len(fleet.outcomes(runs, "hold"))
     *killed, drained = workers
