@@ -57,7 +57,7 @@ def no_ops(ports: list[int]) -> int:
 
 async def test_ten_copies_of_every_message_are_one(fleet: Fleet, figures: Figures, many: Many) -> None:
     ports = [free_port(), free_port()]
-    workers = [fleet.start(sabotage="tenfold", metrics_port=port) for port in ports]
+    workers = [fleet.start(sabotage="tenfold", metrics_port=port, lease=30, heartbeat=5) for port in ports]
     for worker in workers:
         await worker.ready()
     ingress = fleet.ingress
