@@ -20,6 +20,8 @@ async def play(stage: Stage, case: Case) -> None:
     if case.action == "pause" and case.route.process in LEADERS:
         scene.armed.send(signal.SIGCONT)  # it leads until its connection ends, so nobody else does
     await stage.ended(scene.run, promised)
+    for tool in ("note", "charge"):
+        stage.file(f"hold-{tool}").unlink(missing_ok=True)
     if case.action != "kill":
         await _well(scene, stage, case)
     await stage.quiet()

@@ -162,7 +162,6 @@ class Scene:
         await self.stage.holds("SELECT FROM runs WHERE deadline_at < agentfleet_now()", "the deadline has passed")
         self.arm()
         await self.broken()
-        self.stage.file(f"hold-{tool}").unlink()
         return "expired"
 
     async def idle(self) -> str:
