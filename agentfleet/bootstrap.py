@@ -210,7 +210,15 @@ async def reconciler(settings: Settings) -> AsyncGenerator[Reconciler]:
             publisher,
             Dispatcher(db, publisher, pool=settings.pool, window=settings.dispatch_window),
             Promoter(db, publisher),
-            Rescuer(db, settler, publisher, retry_policy(settings), pool=settings.pool),
+            Rescuer(
+                db,
+                settler,
+                publisher,
+                retry_policy(settings),
+                pool=settings.pool,
+                lease=settings.lease,
+                heartbeat=settings.heartbeat,
+            ),
             Republisher(
                 db,
                 publisher,

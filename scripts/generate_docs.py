@@ -11,6 +11,7 @@ import sys
 import textwrap
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -22,10 +23,12 @@ from pydantic.fields import FieldInfo
 from agentfleet import settings
 from agentfleet.api import openapi, problems
 from agentfleet.domain import errors, retry, states, verdicts
+from agentfleet.domain.model import StepKind
 from agentfleet.domain.retry import Bury, FailRun, HandBack, RetryAfter, RetryDecision, RetryPolicy, SnoozeFor
 from agentfleet.domain.verdicts import VERDICTS, Verdict
 
 DOCS = Path(__file__).parent.parent / "docs"
+CRASHES = retry.POISON_AFTER[StepKind.TOOL]
 Rows = Mapping[tuple[Any, Any], Any]
 Member = TypeVar("Member", bound=StrEnum)
 
@@ -148,7 +151,7 @@ def error_tables() -> str:
         _table(
             (
                 "Verdict", "Meaning", "The first time",
-                f"After {policy.max_attempts} attempts, {retry.POISON_AFTER} crashes or many waits", "`retry-after`",
+                f"After {policy.max_attempts} attempts, {CRASHES} crashes of a tool or many waits", "`retry-after`",
             ),
             [(f"`{verdict}`", meaning, *_consequences(verdict, policy))
              for verdict, meaning in _meanings(Verdict).items()],
@@ -161,10 +164,11 @@ def _consequences(verdict: Verdict, policy: RetryPolicy) -> tuple[str, str, str]
 
     def ends(attempt: int, snoozes: int, crashes: int, retry_after: float | None = None) -> list[RetryDecision]:
         counters = {"attempt": attempt, "snoozes": snoozes, "crashes": crashes}
-        return [retry.decide(verdict, policy, **counters, jitter=j, retry_after=retry_after) for j in (0.0, 1.0)]
+        decide = partial(retry.decide, verdict, policy, kind=StepKind.TOOL, **counters)
+        return [decide(jitter=j, retry_after=retry_after) for j in (0.0, 1.0)]
 
     first = _words(*ends(1, 0, 1))
-    finally_ = _words(*ends(policy.max_attempts, 1_000, retry.POISON_AFTER))
+    finally_ = _words(*ends(policy.max_attempts, 1_000, CRASHES))
     told = 10 * policy.cap
     match ends(1, 0, 1, told)[0]:
         case RetryAfter(seconds) | SnoozeFor(seconds, _):

@@ -26,8 +26,9 @@ async def serve(settings: Settings) -> None:
                 await asyncio.sleep(within)
 
         duty = Duty("dispatch", parts.dispatcher.run_once, settings.dispatch_poll, woken)
-        leadership = Leadership(parts.db.config, f"dispatcher:{settings.pool}")
-        await lead(f"dispatcher:{settings.pool}", leadership, [duty], check_every=settings.dispatch_poll)
+        every = settings.dispatch_poll
+        leadership = Leadership(parts.db.config, f"dispatcher:{settings.pool}", asked_every=every)
+        await lead(f"dispatcher:{settings.pool}", leadership, [duty], check_every=every)
 
 
 def main() -> None:

@@ -35,8 +35,9 @@ def _quietly(parts: bootstrap.Reconciler) -> Callable[[], Awaitable[int]]:
 async def serve(settings: Settings) -> None:
     """Do every duty until SIGTERM."""
     async with bootstrap.reconciler(settings) as parts:
-        leadership = Leadership(parts.db.config, f"reconciler:{settings.pool}")
-        await lead("reconciler", leadership, duties(parts), check_every=settings.reconcile_poll)
+        every = settings.reconcile_poll
+        leadership = Leadership(parts.db.config, f"reconciler:{settings.pool}", asked_every=every)
+        await lead("reconciler", leadership, duties(parts), check_every=every)
 
 
 def main() -> None:

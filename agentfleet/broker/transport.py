@@ -47,8 +47,38 @@ class QoS(virtual.QoS):
         self.ack(delivery_tag)
 
 
-class Channel(redis.Channel):
+class StockChannel(redis.Channel):
+    """Pops as kombu does, one message at a time, whatever it is: kombu's own reader would take the worker down."""
+
+    command: ClassVar[str] = "BRPOP"
+
+    def _brpop_read(self, **options: Any) -> Literal[True]:
+        try:
+            try:
+                popped = self.client.parse_response(self.client.connection, self.command, **options)
+            except self.connection_errors:
+                self.client.connection.disconnect()
+                raise
+            PULSE.pops += 1
+            if not popped:
+                raise Empty
+            key, messages = popped
+            queue = (key.decode() if isinstance(key, bytes) else key).rsplit(self.sep, 1)[0]
+            self._queue_cycle.rotate(queue)
+            RECEIVE.before()
+            for raw in messages if isinstance(messages, list) else [messages]:
+                self.connection._deliver(readable(raw, queue), queue)  # noqa: SLF001  # as kombu's own channel does
+            RECEIVE.after()
+            return True
+        finally:
+            self._in_poll = None
+            self._flush_brpop_reauth()
+
+
+class Channel(StockChannel):
     """Pops up to ``BATCH`` messages at once, never more than there is room for."""
+
+    command = "BLMPOP"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -66,47 +96,12 @@ class Channel(redis.Channel):
         wait = self.brpop_timeout if timeout is None else timeout
         self.client.connection.send_command("BLMPOP", wait or 0, len(keys), *keys, "RIGHT", "COUNT", count)
 
-    def _brpop_read(self, **options: Any) -> Literal[True]:
-        try:
-            try:
-                popped = self.client.parse_response(self.client.connection, "BLMPOP", **options)
-            except self.connection_errors:
-                self.client.connection.disconnect()
-                raise
-            PULSE.pops += 1
-            if not popped:
-                raise Empty
-            key, messages = popped
-            queue = (key.decode() if isinstance(key, bytes) else key).rsplit(self.sep, 1)[0]
-            self._queue_cycle.rotate(queue)
-            RECEIVE.before()
-            for raw in messages:
-                self.connection._deliver(readable(raw, queue), queue)  # noqa: SLF001  # as kombu's own channel does
-            RECEIVE.after()
-            return True
-        finally:
-            self._in_poll = None
-            self._flush_brpop_reauth()
-
 
 class Transport(redis.Transport):
     """``doorbell://host:port/db``: Redis 7 or Valkey, for BLMPOP."""
 
     Channel = Channel
     aliases: ClassVar[tuple[str, ...]] = (ALIAS,)
-
-
-class StockChannel(redis.Channel):
-    """Kombu's own, with its pops counted."""
-
-    def _brpop_read(self, **options: Any) -> Any:
-        try:
-            popped = super()._brpop_read(**options)
-        except Empty:
-            PULSE.pops += 1
-            raise
-        PULSE.pops += 1
-        return popped
 
 
 class StockTransport(redis.Transport):

@@ -142,14 +142,7 @@ class BudgetExceeded(StepError):
 
 
 class LeaseExpired(StepError):
-    """The worker died or was cut off; its lease ended and the reconciler took the step back.
-
-    ``apart`` is given when others that died with it are as suspect: the seconds until it is tried again.
-    """
-
-    def __init__(self, message: str, *, apart: float | None = None, **detail: Any) -> None:
-        super().__init__(message, **detail)
-        self.apart = apart
+    """The worker died or was cut off; its lease ended and the reconciler took the step back."""
 
 
 class WorkerStopping(StepError):

@@ -5,12 +5,23 @@ each drawn uniformly from zero to the bound ("full jitter", as in the AWS Archit
 Jitter", 2015), so that a thousand steps that failed together do not come back together.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
+from agentfleet.domain.model import StepKind
 from agentfleet.domain.verdicts import Verdict
 
-POISON_AFTER = 3
-"""Crashes of the same step after which the step, not the machine, is taken to be the cause."""
+POISON_AFTER: Mapping[StepKind, int] = MappingProxyType({StepKind.TOOL: 3, StepKind.REASON: 10})
+"""Crashes of the same step after which the step, not the machine, is taken to be the cause. A model call runs none of
+your code, so machines have to die very often before it is suspected.
+"""
+BEYOND_DOUBT = 3
+"""Times as many crashes after which a step is buried even if others may be to blame: somebody must look."""
+APART = 1.5
+"""Seconds between the returns of steps that died together again: longer than it takes to promote and to claim one."""
+FARTHEST = 4
+"""Returns apart; whoever is less suspect comes with the last, so that nobody waits much longer than six seconds."""
 PARKED_PROBE_SECONDS = 300.0
 """A parked account is probed this often: a human has to act first, and each probe may be refused."""
 UNSERVICEABLE_CAP_SECONDS = 60.0
@@ -68,22 +79,39 @@ class FailRun:
 RetryDecision = RetryAfter | SnoozeFor | HandBack | Bury | FailRun
 
 
-def decide(  # noqa: C901, PLR0911  # one return per verdict: it reads as a table
+@dataclass(frozen=True, slots=True)
+class Company:
+    """The other tool steps that ran in a dead worker and, like this one, had crashed before: one may have killed it."""
+
+    size: int = 0
+    likelier: int = 0
+    """How many crashed more often, or as often and were claimed later: what kills tends to do so soon."""
+    tied: bool = False
+    """Another one was claimed in the same instant."""
+    quick: bool = True
+    """The worker died before this step's first heartbeat."""
+
+
+ALONE = Company()
+
+
+def decide(  # noqa: C901, PLR0911, PLR0913  # one return per verdict: it reads as a table
     verdict: Verdict,
     policy: RetryPolicy,
     *,
+    kind: StepKind,
     attempt: int,
     snoozes: int,
     crashes: int,
     jitter: float,
     retry_after: float | None = None,
-    apart: float | None = None,
+    company: Company = ALONE,
 ) -> RetryDecision:
     """What to do about a failed attempt.
 
     ``attempt`` counts the attempts spent including this one (>= 1), ``snoozes`` the waits so far, ``crashes`` the
     crashes including this one; ``jitter`` is uniform in [0, 1); ``retry_after`` is the server's word in seconds;
-    ``apart`` is given when others are as suspect of a crash: the seconds until it is tried again, apart from them.
+    ``company`` is who else may have caused a crash.
     """
     match verdict:
         case Verdict.RETRY_AT:
@@ -101,13 +129,21 @@ def decide(  # noqa: C901, PLR0911  # one return per verdict: it reads as a tabl
             if attempt >= policy.max_attempts:
                 return Bury(verdict)
             return RetryAfter(max(policy.delay(attempt, jitter), retry_after or 0.0))
-        case Verdict.CRASHED if apart is not None:
-            return SnoozeFor(apart, "timer")
         case Verdict.CRASHED:
-            return Bury(Verdict.POISON) if crashes >= POISON_AFTER else HandBack()
+            return _crashed(crashes, POISON_AFTER[kind], company)
         case Verdict.INTERRUPTED:
             return HandBack()
         case Verdict.BUDGET:
             return FailRun()
         case Verdict.PERMANENT | Verdict.UNKNOWN_EFFECT | Verdict.POISON:
             return Bury(verdict)
+
+
+def _crashed(crashes: int, limit: int, company: Company) -> RetryDecision:
+    """A step that died ``limit`` times is poison, if it was alone or the likeliest to blame. Those that die together
+    again come back one after the other, the likeliest first, so that the next death tells more.
+    """
+    blamed = company.size == 0 or (company.likelier == 0 and not company.tied and company.quick)
+    if (blamed and crashes >= limit) or crashes >= BEYOND_DOUBT * limit:
+        return Bury(Verdict.POISON)
+    return HandBack() if company.size == 0 else SnoozeFor(APART * min(company.likelier, FARTHEST), "timer")

@@ -7,10 +7,10 @@ from enum import StrEnum
 from typing import Any, Protocol, assert_never
 
 from agentfleet.domain.budget import Usage
-from agentfleet.domain.errors import LeaseExpired, ProviderError, StepError
+from agentfleet.domain.errors import ProviderError, StepError
 from agentfleet.domain.model import Claimed, Event, RunEnd, Settlement, StepKind
 from agentfleet.domain.plan import Continue, Finish, GiveUp, Plan
-from agentfleet.domain.retry import Bury, FailRun, HandBack, RetryAfter, RetryPolicy, SnoozeFor, decide
+from agentfleet.domain.retry import ALONE, Bury, Company, FailRun, HandBack, RetryAfter, RetryPolicy, SnoozeFor, decide
 from agentfleet.domain.states import RunEvent, StepEvent, StepState, step_after
 from agentfleet.domain.verdicts import Verdict, classify
 
@@ -108,20 +108,30 @@ def succeeded(
 
 
 def failed(
-    attempted: Attempted, error: BaseException, policy: RetryPolicy, *, jitter: float, rescue: bool = False
+    attempted: Attempted,
+    error: BaseException,
+    policy: RetryPolicy,
+    *,
+    jitter: float,
+    rescue: bool = False,
+    company: Company = ALONE,
 ) -> Settlement:
-    """The attempt failed with ``error``; the verdict table and the retry policy say what follows."""
+    """The attempt failed with ``error``; the verdict table and the retry policy say what follows.
+
+    ``rescue``: by the reconciler, if the lease is still over; ``company`` is who else may have killed the worker.
+    """
     verdict = classify(error)
     crashed = verdict is Verdict.CRASHED
     decision = decide(
         verdict,
         policy,
+        kind=attempted.kind,
         attempt=attempted.attempt,
         snoozes=attempted.snoozes,
         crashes=attempted.crashes + crashed,
         jitter=jitter,
         retry_after=_seconds(getattr(error, "retry_after", None)),
-        apart=error.apart if isinstance(error, LeaseExpired) else None,
+        company=company,
     )
     final = decision.verdict if isinstance(decision, Bury) else verdict
     described = describe(error, final)

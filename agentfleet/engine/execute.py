@@ -69,16 +69,19 @@ class Executor:
         try:
             return await self._performer(held.claimed, lambda: self._leases.check(held))
         except LeaseLost as lost:
-            log.warning("lease_lost", reason=str(lost))
-            return None
+            return _lost(lost)
         except asyncio.CancelledError:
             if held.stopped_by is None:
                 raise
             held.task.uncancel()  # the cancellation was ours and has done its work
             if isinstance(held.stopped_by, LeaseLost):
-                log.warning("lease_lost", reason=str(held.stopped_by))
-                return None
+                return _lost(held.stopped_by)
             return self._performer.failed(held.claimed, interrupted(held.claimed, held.stopped_by))
+
+
+def _lost(reason: LeaseLost) -> None:
+    metrics.LEASES_LOST.inc()
+    log.warning("lease_lost", reason=str(reason))
 
 
 def _trace_id(claimed: Claimed) -> str | None:

@@ -2,6 +2,9 @@
 
 Two clocks, never mixed: the lease ends on the database's clock, which only SQL reads. Here a monotonic clock measures
 how long ago the last successful renewal was *sent*; a lease is over for us no later than it is for the database.
+
+A lease that is over forbids to begin anything. What has begun goes on: perhaps nobody could reach the database, and
+then its result is still wanted; if somebody else has the step by now, the fence refuses it.
 """
 
 import asyncio
@@ -90,17 +93,10 @@ class Leases:
             kept = await steps.renew(self._db, {i: h.claimed.fence for i, h in held.items()}, lease=self._lease)
         except LOST_CONNECTION as error:
             log.warning("heartbeat_failed", error=str(error), held=len(held))
-            self.stop_overdue()
             return len(self._held)
         for step_id, one in held.items():
-            if step_id in kept:
-                one.lease_end = asked_at + self._lease
-            else:
+            if step_id not in kept:
                 one.stop(LeaseLost(f"step {step_id} is no longer ours"))
+            elif kept[step_id]:
+                one.lease_end = asked_at + self._lease
         return len(kept)
-
-    def stop_overdue(self) -> None:
-        """Cut off from the database: whatever has outlived its lease belongs to somebody else by now."""
-        for held in list(self._held.values()):
-            if self.clock() >= held.lease_end:
-                held.stop(LeaseLost(f"the lease of step {held.claimed.step_id} could not be renewed"))

@@ -3,13 +3,16 @@
 Settling checks the fence and that the lease is still over, so a worker that renews in this instant keeps its step, and
 one that wakes up later can change nothing.
 
-A dead worker takes everything along that it ran, and all of that has crashed once more. But it died of one step at
-most. So those that die together a second time come back one after the other, and of those that are due to be buried as
-poison only the one that was claimed last is: what kills its worker tends to do so soon after its claim.
+A dead worker takes everything along that it ran, and all of that has crashed once more; who is to blame is for
+``domain.retry`` to say. A database that was away, or a leader that is new, sees leases that nobody could renew: those
+workers get the time of a heartbeat first, so that an outage counts as no crash and repeats no call.
 """
 
 import asyncio
+import math
 import random
+import time
+from collections.abc import Callable
 
 import structlog
 
@@ -26,31 +29,55 @@ from agentfleet.telemetry import metrics
 log = structlog.get_logger("agentfleet.rescue")
 
 BATCH = 500
-APART = 1.5
-"""Seconds between the returns of steps that died together again: longer than it takes to promote and to claim one."""
-FARTHEST = 4
-"""Returns apart; whoever is less suspect comes with the last, so that nobody waits much longer than six seconds."""
+GRACE = 1.5
+"""Heartbeats that workers get after a time in which we did not look: one, and the way to the database."""
 
 
 class Rescuer:
-    """Rescues steps of every pool."""
+    """Rescues steps of every pool. ``lease`` and ``heartbeat`` in seconds are those of the workers."""
 
-    def __init__(self, db: Database, settler: Settler, publisher: Publisher, policy: RetryPolicy, *, pool: str) -> None:
+    def __init__(  # keywords
+        self,
+        db: Database,
+        settler: Settler,
+        publisher: Publisher,
+        policy: RetryPolicy,
+        *,
+        pool: str,
+        lease: float,
+        heartbeat: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._db, self._settler, self._publisher, self._policy, self._pool = db, settler, publisher, policy, pool
+        self._lease, self._heartbeat, self._clock = lease, heartbeat, clock
+        self._looked = -math.inf
+        self._patient_until = -math.inf
 
     async def run_once(self) -> int:
         """Take back up to ``BATCH`` steps; how many were ours to take."""
-        expired = await steps.expired(self._db, limit=BATCH)
+        expired = await steps.expired(self._db, limit=BATCH, lease=self._lease)
         metrics.LEASE_EXPIRED.set(len(expired))
+        if self._patient():
+            return 0
         rescued = sum(await asyncio.gather(*(self._rescue(one) for one in expired)))
+        self._looked = self._clock()
         if rescued:
             await self._publisher.wake(self._pool)
         return rescued
 
+    def _patient(self) -> bool:
+        """Whether workers may still be on their way back to a database that we have just seen again."""
+        now = self._clock()
+        if now - self._looked > self._heartbeat:
+            self._patient_until = now + GRACE * self._heartbeat
+        self._looked = now
+        return now < self._patient_until
+
     async def _rescue(self, one: Expired) -> bool:
         jitter = random.random()
         taken = await self._settler(
-            failed(one, _what_happened(one), self._policy, jitter=jitter, rescue=True), one.worker or ""
+            failed(one, _what_happened(one), self._policy, jitter=jitter, rescue=True, company=one.company),
+            one.worker or "",
         )
         if taken:
             metrics.RESCUED.inc()
@@ -69,6 +96,5 @@ def _what_happened(one: Expired) -> StepError:
         )
     return LeaseExpired(
         f"worker {one.worker} stopped renewing its lease: crash {one.crashes + 1} of this step",
-        apart=None if one.suspicion is None else APART * min(one.suspicion, FARTHEST),
         **evidence,
     )

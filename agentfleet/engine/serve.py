@@ -148,19 +148,13 @@ class StepServer:
                 return
 
     async def _beat(self) -> None:
-        """Renew, and again; a renewal that is late goes on, and meanwhile whatever outlives its lease is stopped."""
-        while True:
+        task = asyncio.current_task()
+        while task is None or not task.cancelling():  # asked, because an error may have taken the cancellation's place
             await asyncio.sleep(self._heartbeat)
-            beat = asyncio.create_task(self._leases.beat())
             try:
-                while not (await asyncio.wait([beat], timeout=self._heartbeat))[0]:
-                    log.warning("heartbeat_late", within=self._heartbeat, held=len(self._leases))
-                    self._leases.stop_overdue()
-                beat.result()
+                await self._leases.beat()
             except Exception:
                 log.exception("heartbeat_failed")
-            finally:
-                beat.cancel()
 
     def _spawn(self, work: Awaitable[object]) -> None:
         task = asyncio.ensure_future(work)

@@ -1,13 +1,13 @@
 """Everything one simulator remembers between calls."""
 
 from agentfleet.simulator.armed import FaultBoard
-from agentfleet.simulator.batches.shelf import Shelf
 from agentfleet.simulator.buckets import Buckets
 from agentfleet.simulator.cache import PromptCache
 from agentfleet.simulator.clock import Clock
 from agentfleet.simulator.config import SimulatorConfig
 from agentfleet.simulator.log import RequestLog
 from agentfleet.simulator.scripts import Script
+from agentfleet.simulator.shelf import Shelf
 
 
 class Simulator:

@@ -1,10 +1,19 @@
 """Whether the database is there, and new enough for this code."""
 
+import asyncio
+
+import structlog
 from sqlalchemy import text
 
 from agentfleet.domain.errors import Conflict
-from agentfleet.store.database import Database
+from agentfleet.store.database import UNAVAILABLE, Database
 from agentfleet.store.migrate import needed, serves
+
+log = structlog.get_logger("agentfleet.store")
+
+TRIES = 20
+PAUSE = 1.0
+"""Seconds between two tries to ask a database that was just reached and is away again."""
 
 
 async def revision(db: Database) -> str | None:
@@ -16,11 +25,23 @@ async def revision(db: Database) -> str | None:
 
 
 async def require_schema(db: Database) -> None:
-    """Raises ``Conflict`` when this code cannot work on the database's schema, one of ``UNAVAILABLE`` without one."""
-    problem = schema_problem(await revision(db))
+    """Raises ``Conflict`` when this code cannot work on the database's schema, one of ``UNAVAILABLE`` without one for
+    too long.
+    """
+    problem = schema_problem(await _patiently(db))
     if problem is not None:
         raise Conflict(f"the database's schema {problem}")
     await db.engine.dispose()  # asked once: no connection is kept for it
+
+
+async def _patiently(db: Database) -> str | None:
+    for _ in range(TRIES):
+        try:
+            return await revision(db)
+        except UNAVAILABLE as error:
+            log.warning("database_unavailable", error=str(error)[:500])
+            await asyncio.sleep(PAUSE)
+    return await revision(db)
 
 
 def schema_problem(found: str | None) -> str | None:

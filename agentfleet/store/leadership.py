@@ -1,4 +1,5 @@
-"""Who leads a duty: a session-level advisory lock, so leadership ends with the connection, however that ends.
+"""Who leads a duty: a session-level advisory lock, so leadership ends with the connection, however that ends. The
+server ends it itself when a leader does not ask for a while: a stopped process keeps its connections.
 
 Two leaders at once would do no harm (every duty's statements move each row once); leading only saves work.
 """
@@ -13,15 +14,18 @@ from agentfleet.store.database import DatabaseConfig
 
 STATEMENT_TIMEOUT = 2.0
 """Seconds; who cannot ask whether it leads does not lead."""
+LEAST_SILENCE = 5.0
+"""Seconds without a question after which a leader counts as silent, at least: it may have been busy."""
 
 
 class Leadership:
-    """One duty's lock. ``held`` is to be asked before each round."""
+    """One duty's lock. ``held`` is to be asked every ``asked_every`` seconds; three times without, and it is lost."""
 
-    def __init__(self, config: DatabaseConfig, duty: str) -> None:
+    def __init__(self, config: DatabaseConfig, duty: str, *, asked_every: float) -> None:
         name = f"{config.application_name}-leader"
         self._config = replace(config, application_name=name, statement_timeout=STATEMENT_TIMEOUT)
         self._key = int.from_bytes(hashlib.sha256(f"agentfleet:{duty}".encode()).digest()[:8], "big", signed=True)
+        self._silence = max(LEAST_SILENCE, 3 * asked_every)
         self._connection: Connection | None = None
 
     async def held(self) -> bool:
@@ -31,7 +35,10 @@ class Leadership:
                 self._connection = await Connection.connect(
                     self._config.url, **self._config.arguments(), autocommit=True
                 )
-                cursor = await self._connection.execute("SELECT pg_try_advisory_lock(%s)", (self._key,))
+                cursor = await self._connection.execute(
+                    "SELECT pg_try_advisory_lock(%s), set_config('idle_session_timeout', %s, false)",
+                    (self._key, f"{int(self._silence * 1000)}"),
+                )
             else:
                 cursor = await self._connection.execute(  # re-entrant: a lock that is held is counted, so look first
                     "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"

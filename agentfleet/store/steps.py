@@ -9,7 +9,7 @@ import orjson
 
 from agentfleet.domain.budget import Progress, Usage
 from agentfleet.domain.model import Claimed, Doorbell, Message, StepKind
-from agentfleet.domain.retry import POISON_AFTER
+from agentfleet.domain.retry import ALONE, Company
 from agentfleet.domain.states import StepEvent, step_sources
 from agentfleet.store import statements
 from agentfleet.store.database import Database
@@ -25,9 +25,8 @@ PROMOTABLE = step_sources(StepEvent.PROMOTE)
 class Expired:
     """A running step whose lease has ended; ``overdue`` in seconds.
 
-    ``suspicion``: of all that had crashed before and ran in the same worker, how many are likelier to have killed it;
-    ``None`` when it is the only one, or the one to bury. ``deaths`` is the evidence, JSON-safe and oldest first, this
-    death included: ``worker``, ``fence``, ``attempt``, ``claimed_at`` and ``rescued_at`` of each.
+    ``deaths`` is the evidence, JSON-safe and oldest first, this death included: ``worker``, ``fence``, ``attempt``,
+    ``claimed_at`` and ``rescued_at`` of each.
     """
 
     step_id: str
@@ -42,7 +41,7 @@ class Expired:
     snoozes: int
     worker: str | None
     overdue: float
-    suspicion: int | None
+    company: Company
     deaths: list[dict[str, Any]]
 
 
@@ -64,13 +63,15 @@ async def claim(db: Database, step_ids: Sequence[str], *, worker: str, lease: fl
     return [_claimed(row) for row in rows]
 
 
-async def renew(db: Database, fences: Mapping[str, int], *, lease: float) -> set[str]:
-    """Renew the leases of ``{step id: fence}``; returns the ids that are still held."""
+async def renew(db: Database, fences: Mapping[str, int], *, lease: float) -> dict[str, bool]:
+    """Renew the leases of ``{step id: fence}``; returns those that are still held, and whether each was renewed: one
+    whose row somebody holds at this moment was not.
+    """
     rows = await db.fetch(
         statements.RENEW_LEASES,
         {"step_id": list(fences), "fence": list(fences.values()), "renewable": RENEWABLE, "lease": lease},
     )
-    return {row[0] for row in rows}
+    return {row[0]: row[1] for row in rows}
 
 
 async def dispatch(db: Database, pool: str, *, window: int) -> list[Doorbell]:
@@ -99,10 +100,10 @@ async def promote(db: Database, *, limit: int) -> dict[str, int]:
     return {row[0]: row[1] for row in rows}
 
 
-async def expired(db: Database, *, limit: int) -> list[Expired]:
-    """Running steps whose lease has ended, the longest overdue first."""
-    rows = await db.fetch(statements.EXPIRED_LEASES, {"limit": limit, "buried_after": POISON_AFTER - 1})
-    return [Expired(row[0], row[1], StepKind(row[2]), *row[3:]) for row in rows]
+async def expired(db: Database, *, limit: int, lease: float) -> list[Expired]:
+    """Running steps whose lease has ended, the longest overdue first. ``lease`` in seconds is what claims ask for."""
+    rows = await db.fetch(statements.EXPIRED_LEASES, {"limit": limit, "lease": lease})
+    return [_expired(row) for row in rows]
 
 
 async def count(db: Database) -> list[Count]:
@@ -120,6 +121,12 @@ async def bury_message(db: Database, dead_letter_id: str, raw: bytes, problem: s
             "error": orjson.dumps({"class": "unreadable_message", "message": problem}).decode(),
         },
     )
+
+
+def _expired(row: tuple[Any, ...]) -> Expired:
+    size, likelier, tied, quick, deaths = row[12:]
+    company = ALONE if size is None else Company(size, likelier, tied, quick)
+    return Expired(row[0], row[1], StepKind(row[2]), *row[3:12], company=company, deaths=deaths)
 
 
 def _doorbell(row: tuple[Any, ...]) -> Doorbell:

@@ -35,6 +35,7 @@ LLM_TOKENS = Counter("agentfleet_llm_tokens_total", "Tokens as billed.", ["provi
 LLM_COST = Counter("agentfleet_llm_cost_usd_total", "What model calls cost, by the price table.", ["provider", "model"])
 TOOL_CALLS = Counter("agentfleet_tool_calls_total", "Tool calls.", ["tool", "decision"])
 FENCE_REJECTIONS = Counter("agentfleet_fence_rejections_total", "Results dropped because the step was no longer ours.")
+LEASES_LOST = Counter("agentfleet_leases_lost_total", "Steps given up because they were no longer ours.")
 STALE_MESSAGES = Counter("agentfleet_stale_messages_total", "Messages whose claim matched nothing.")
 REPUBLISHED = Counter("agentfleet_reconciler_republished_total", "Messages sent again.", ["reason"])
 PROMOTED = Counter("agentfleet_reconciler_promoted_total", "Waiting steps that became due.")

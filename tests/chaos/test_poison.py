@@ -18,8 +18,8 @@ from redis.asyncio import Redis
 from agentfleet.broker import names
 from agentfleet.broker.envelope import envelope
 from agentfleet.cli.main import main as command_line
-from agentfleet.domain.model import Doorbell
-from agentfleet.domain.retry import POISON_AFTER
+from agentfleet.domain.model import Doorbell, StepKind
+from agentfleet.domain.retry import POISON_AFTER as LIMITS
 from agentfleet.store import api_keys
 from agentfleet.store.ids import new_id
 from tests.acceptance.fleet import TENANT, Fleet, Process, until
@@ -27,6 +27,7 @@ from tests.chaos import agents
 from tests.chaos.figures import Figures
 
 QUEUE = names.queue("agentfleet", "default")
+POISON_AFTER = LIMITS[StepKind.TOOL]
 SHORT = {"agents": "tests.chaos.agents", "lease": 1, "heartbeat": 0.3}
 KEPT = "SELECT raw, error FROM dead_letters WHERE step_id IS NULL ORDER BY id"
 KEPT_AT = "SELECT extract(epoch FROM created_at)::float8 FROM dead_letters WHERE step_id IS NULL ORDER BY id DESC"

@@ -4,7 +4,7 @@ import math
 
 from agentfleet.simulator import validate
 from agentfleet.simulator.armed import share
-from agentfleet.simulator.batches.batch import DAY, Batch, Item
+from agentfleet.simulator.batch import DAY, Batch, Item
 from agentfleet.simulator.batches.checks import MAX_BYTES, check_batch
 from agentfleet.simulator.batches.work import catch_up
 from agentfleet.simulator.buckets import BATCH

@@ -3,7 +3,7 @@
 import hashlib
 
 from agentfleet.simulator.armed import Call, on_menu
-from agentfleet.simulator.batches.batch import Batch, Item
+from agentfleet.simulator.batch import Batch, Item
 from agentfleet.simulator.batches.checks import check_params
 from agentfleet.simulator.errors import TYPE_BY_STATUS, ApiError, error_body
 from agentfleet.simulator.events import message_json

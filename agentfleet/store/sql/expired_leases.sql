@@ -1,18 +1,17 @@
 -- Rescue, first half: whose lease has ended? Called by engine.rescue, which settles each as a crashed attempt; settling
 -- checks fence and lease again, so nothing is locked here. Indexes: steps_lease, attempts_pkey.
 WITH suspect AS (
-    -- What had crashed before and ran in a worker that lost a lease now, this lease or another: the likeliest culprit of
-    -- that worker's death first. `cleared`: another one is likelier, or as likely, to deserve its burial.
-    SELECT id, (row_number() OVER (PARTITION BY worker ORDER BY crashes DESC, claimed_at DESC, kind DESC, id DESC))::int - 1 AS rank,
-           count(*) OVER (PARTITION BY worker) > 1 AS in_company,
-           count(*) OVER (PARTITION BY worker, crashes >= %(buried_after)s, claimed_at) > 1
-           OR claimed_at < max(claimed_at) OVER (PARTITION BY worker, crashes >= %(buried_after)s) AS cleared
-    FROM steps WHERE state = 'running' AND crashes > 0
+    -- Tools that had crashed before and ran in a worker that lost a lease now, this one or another; `likelier`: how many
+    -- of them are likelier to have killed it.
+    SELECT id, count(*) OVER (PARTITION BY worker) - 1 AS size,
+           row_number() OVER (PARTITION BY worker ORDER BY crashes DESC, claimed_at DESC, id DESC) - 1 AS likelier,
+           count(*) OVER (PARTITION BY worker, crashes, claimed_at) > 1 AS tied
+    FROM steps WHERE state = 'running' AND crashes > 0 AND kind = 'tool'
       AND worker IN (SELECT worker FROM steps WHERE state = 'running' AND lease_until < agentfleet_now())
 )
 SELECT s.id::text, s.run_id::text, s.kind, s.name, s.seq, s.effect, s.fence, s.attempt, s.crashes, s.snoozes, s.worker,
        extract(epoch FROM agentfleet_now() - s.lease_until)::float8,
-       CASE WHEN p.in_company AND (p.cleared OR s.crashes < %(buried_after)s) THEN p.rank END,
+       p.size::int, p.likelier::int, p.tied, s.lease_until <= s.claimed_at + make_interval(secs => %(lease)s),
        (SELECT json_agg(json_build_object(
             'worker', d.worker, 'fence', d.fence, 'attempt', d.attempt,
             'claimed_at', to_char(d.claimed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),

@@ -46,9 +46,9 @@ async def test_a_zombie_cannot_renew_the_lease_of_its_heir(db, database_url):
     execute(database_url, REDISPATCH)
     heir = await claim(db, made.step_id, lease=5)
     until = (await step_row(db, made.step_id)).lease_until
-    assert await steps.renew(db, {made.step_id: made.fence}, lease=500) == set()
+    assert await steps.renew(db, {made.step_id: made.fence}, lease=500) == {}
     assert (await step_row(db, made.step_id)).lease_until == until
-    assert await steps.renew(db, {made.step_id: heir.fence}, lease=500) == {made.step_id}
+    assert await steps.renew(db, {made.step_id: heir.fence}, lease=500) == {made.step_id: True}
 
 
 async def test_a_settlement_counts_once(db):

@@ -5,6 +5,7 @@ import itertools
 from collections.abc import AsyncIterator
 
 import pytest
+from sqlalchemy import text
 
 from agentfleet.domain.states import StepState
 from agentfleet.engine import heartbeat
@@ -106,25 +107,37 @@ async def test_a_step_that_somebody_else_claimed_is_stopped_at_the_next_beat(db,
     assert (row.state, row.fence) == ("running", heir.fence)
 
 
-async def test_cut_off_from_the_database_a_step_goes_on_until_its_lease_ends_and_then_stops(
-    far_db, db, bells, stuck, proxy
+async def test_cut_off_from_the_database_what_has_begun_goes_on_and_the_fence_decides(
+    far_db, db, bells, stuck, proxy, clock
 ):
     mine = Clock()
     worker = Worker(far_db, bells, Script([answer()], stuck), clock=mine)
     accepted = await submit(db)
     task = await start(worker, stuck, accepted.step_id)
-
     proxy.leave()
-    assert await worker.leases.beat() == 1
-    assert not stuck.cancelled, "the lease has not ended"
     mine.ahead = 31
-    heartbeat_failed = asyncio.create_task(worker.leases.beat())
-    worker.leases.stop_overdue()
-    assert await task is None
-    assert stuck.cancelled
-    heartbeat_failed.cancel()
-    row = await step_row(db, accepted.step_id)
-    assert (row.state, row.attempt) == ("running", 1), "nothing was settled: the lease decides"
+    clock.advance(31)
+    assert await worker.leases.beat() == 1
+    assert not stuck.cancelled, "perhaps nobody can reach the database"
+    proxy.away = False
+    stuck.go.set()
+    assert await task == "succeed", "nobody else had taken the step"
+
+
+async def test_a_row_that_somebody_holds_is_not_lost(db, other_db, bells, stuck, database_url):
+    """A renewal whose connection was lost may still hold the rows on the server when the next one comes."""
+    worker = Worker(db, bells, Script([answer()], stuck))
+    accepted = await submit(db)
+    task = await start(worker, stuck, accepted.step_id)
+    before = (await step_row(db, accepted.step_id)).lease_until
+    async with other_db.reading() as holder:
+        await holder.execute(text("SELECT FROM steps FOR UPDATE"))
+        assert await worker.leases.beat() == 1
+    assert (await step_row(db, accepted.step_id)).lease_until == before
+    assert await worker.leases.beat() == 1
+    assert (await step_row(db, accepted.step_id)).lease_until > before
+    stuck.go.set()
+    assert await task == "succeed"
 
 
 async def test_after_the_lease_no_side_effect_starts(db, bells):

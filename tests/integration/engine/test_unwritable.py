@@ -105,7 +105,7 @@ async def _refused(database_url: str, times: int) -> bool:
 
 async def test_a_rescue_does_not_wait_for_a_held_run(db, hasty, bells, database_url, clock):
     stuck, free = await make_tool(db), await make_tool(db)
-    rescuer = Rescuer(hasty, Settler(hasty, bells, window=100), bells, RetryPolicy(), pool=POOL)
+    rescuer = Rescuer(hasty, Settler(hasty, bells, window=100), bells, RetryPolicy(), pool=POOL, lease=30, heartbeat=0)
     clock.advance(100)
     with psycopg.connect(database_url) as holder:
         holder.execute("SELECT FROM runs WHERE id = %s FOR UPDATE", (stuck.run_id,))

@@ -56,7 +56,7 @@ async def test_a_transaction_that_nobody_answers_is_given_up(far) -> None:
 
 async def test_who_cannot_ask_whether_it_leads_does_not_lead(far) -> None:
     db, link = far
-    leadership = Leadership(db.config, "dispatch")
+    leadership = Leadership(db.config, "dispatch", asked_every=0.1)
     assert await leadership.held()
     link.blackhole()
     assert not await leadership.held()

@@ -4,11 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentfleet.domain.model import StepKind
 from agentfleet.domain.retry import (
     OVERLOADED_CAP_SECONDS,
     PARKED_PROBE_SECONDS,
     POISON_AFTER,
     Bury,
+    Company,
     FailRun,
     HandBack,
     RetryAfter,
@@ -72,6 +74,7 @@ def test_a_step_that_has_not_failed_waits_like_one_that_failed_once() -> None:
     assert RetryPolicy().delay(0, 0.5) == RetryPolicy().delay(-3, 0.5) == 1.0
 
 
+REASON, TOOL = StepKind.REASON, StepKind.TOOL
 POLICY = RetryPolicy(max_attempts=3, base=2.0, cap=600.0)
 
 
@@ -104,7 +107,16 @@ POLICY = RetryPolicy(max_attempts=3, base=2.0, cap=600.0)
         (V.CRASHED, {"crashes": 1}, HandBack()),
         (V.CRASHED, {"crashes": 2, "attempt": 99}, HandBack()),
         (V.CRASHED, {"crashes": 3}, Bury(V.POISON)),
-        (V.CRASHED, {"crashes": 3, "apart": 1.5}, SnoozeFor(1.5, "timer")),
+        (V.CRASHED, {"crashes": 9, "kind": REASON}, HandBack()),
+        (V.CRASHED, {"crashes": 10, "kind": REASON}, Bury(V.POISON)),
+        (V.CRASHED, {"crashes": 2, "company": Company(5, 0)}, SnoozeFor(0.0, "timer")),
+        (V.CRASHED, {"crashes": 2, "company": Company(5, 2)}, SnoozeFor(3.0, "timer")),
+        (V.CRASHED, {"crashes": 2, "company": Company(500, 99)}, SnoozeFor(6.0, "timer")),
+        (V.CRASHED, {"crashes": 3, "company": Company(5, 0)}, Bury(V.POISON)),
+        (V.CRASHED, {"crashes": 3, "company": Company(5, 0, tied=True)}, SnoozeFor(0.0, "timer")),
+        (V.CRASHED, {"crashes": 3, "company": Company(5, 0, quick=False)}, SnoozeFor(0.0, "timer")),
+        (V.CRASHED, {"crashes": 8, "company": Company(5, 1)}, SnoozeFor(1.5, "timer")),
+        (V.CRASHED, {"crashes": 9, "company": Company(5, 1)}, Bury(V.POISON)),
         (V.INTERRUPTED, {"attempt": 99, "crashes": 99, "snoozes": 99}, HandBack()),
         (V.BUDGET, {}, FailRun()),
         (V.PERMANENT, {}, Bury(V.PERMANENT)),
@@ -113,7 +125,7 @@ POLICY = RetryPolicy(max_attempts=3, base=2.0, cap=600.0)
     ],
 )
 def test_what_follows_from_a_verdict(verdict: Verdict, facts: dict[str, float], expected: RetryDecision) -> None:
-    given_facts = {"attempt": 1, "snoozes": 0, "crashes": 0, "jitter": 0.5, **facts}
+    given_facts = {"kind": TOOL, "attempt": 1, "snoozes": 0, "crashes": 0, "jitter": 0.5, **facts}
     assert decide(verdict, POLICY, **given_facts) == expected  # pyright: ignore[reportArgumentType]  # a table of keywords
 
 
@@ -122,7 +134,7 @@ def test_every_verdict_leads_to_a_decision_that_can_be_written_down(
     verdict: Verdict, policy: RetryPolicy, attempt: int, snoozes: int, crashes: int, jitter: float, wait: float | None
 ) -> None:
     decision = decide(
-        verdict, policy, attempt=attempt, snoozes=snoozes, crashes=crashes, jitter=jitter, retry_after=wait
+        verdict, policy, kind=TOOL, attempt=attempt, snoozes=snoozes, crashes=crashes, jitter=jitter, retry_after=wait
     )
     assert isinstance(decision, RetryDecision)
     if isinstance(decision, RetryAfter | SnoozeFor):
@@ -135,9 +147,9 @@ def test_waiting_and_dying_workers_cost_no_attempt(
     verdict: Verdict, policy: RetryPolicy, attempt: int, snoozes: int, crashes: int, jitter: float, wait: float | None
 ) -> None:
     decision = decide(
-        verdict, policy, attempt=attempt, snoozes=snoozes, crashes=crashes, jitter=jitter, retry_after=wait
+        verdict, policy, kind=TOOL, attempt=attempt, snoozes=snoozes, crashes=crashes, jitter=jitter, retry_after=wait
     )
-    if verdict is V.CRASHED and crashes >= POISON_AFTER:
+    if verdict is V.CRASHED and crashes >= POISON_AFTER[TOOL]:
         assert decision == Bury(V.POISON)
     else:
         assert isinstance(decision, SnoozeFor | HandBack)
@@ -147,7 +159,9 @@ def test_waiting_and_dying_workers_cost_no_attempt(
 def test_a_broken_step_is_buried_exactly_when_its_attempts_are_spent(
     verdict: Verdict, policy: RetryPolicy, attempt: int, other: int, jitter: float, wait: float | None
 ) -> None:
-    decision = decide(verdict, policy, attempt=attempt, snoozes=other, crashes=other, jitter=jitter, retry_after=wait)
+    decision = decide(
+        verdict, policy, kind=TOOL, attempt=attempt, snoozes=other, crashes=other, jitter=jitter, retry_after=wait
+    )
     assert isinstance(decision, Bury) is (attempt >= policy.max_attempts)
     assert isinstance(decision, RetryAfter) is (attempt < policy.max_attempts)
 
@@ -156,7 +170,9 @@ def test_a_broken_step_is_buried_exactly_when_its_attempts_are_spent(
 def test_a_step_never_comes_back_earlier_than_it_was_told(
     verdict: Verdict, policy: RetryPolicy, attempt: int, snoozes: int, jitter: float, wait: float
 ) -> None:
-    decision = decide(verdict, policy, attempt=attempt, snoozes=snoozes, crashes=0, jitter=jitter, retry_after=wait)
+    decision = decide(
+        verdict, policy, kind=TOOL, attempt=attempt, snoozes=snoozes, crashes=0, jitter=jitter, retry_after=wait
+    )
     if not isinstance(decision, Bury):
         assert isinstance(decision, RetryAfter | SnoozeFor)
         assert decision.seconds >= wait
@@ -166,7 +182,7 @@ def test_a_step_never_comes_back_earlier_than_it_was_told(
 def test_overload_without_a_date_is_waited_out_within_its_own_cap(
     policy: RetryPolicy, snoozes: int, jitter: float
 ) -> None:
-    decision = decide(V.OVERLOADED, policy, attempt=1, snoozes=snoozes, crashes=0, jitter=jitter)
+    decision = decide(V.OVERLOADED, policy, kind=TOOL, attempt=1, snoozes=snoozes, crashes=0, jitter=jitter)
     assert isinstance(decision, SnoozeFor)
     assert decision.seconds <= min(OVERLOADED_CAP_SECONDS, policy.cap)
 
@@ -175,7 +191,7 @@ def test_overload_without_a_date_is_waited_out_within_its_own_cap(
 def test_a_parked_account_is_probed_at_a_slow_and_spread_pace(
     policy: RetryPolicy, snoozes: int, jitter: float, wait: float | None
 ) -> None:
-    decision = decide(V.PARK, policy, attempt=1, snoozes=snoozes, crashes=0, jitter=jitter, retry_after=wait)
+    decision = decide(V.PARK, policy, kind=TOOL, attempt=1, snoozes=snoozes, crashes=0, jitter=jitter, retry_after=wait)
     assert isinstance(decision, SnoozeFor)
     assert PARKED_PROBE_SECONDS <= decision.seconds <= 2 * PARKED_PROBE_SECONDS
 
@@ -185,7 +201,7 @@ def test_steps_refused_together_do_not_come_back_together(
     policy: RetryPolicy, wait: float, one: float, other: float
 ) -> None:
     first, second = (
-        decide(V.RETRY_AT, policy, attempt=1, snoozes=0, crashes=0, jitter=jitter, retry_after=wait)
+        decide(V.RETRY_AT, policy, kind=TOOL, attempt=1, snoozes=0, crashes=0, jitter=jitter, retry_after=wait)
         for jitter in (one, other)
     )
     assert isinstance(first, SnoozeFor)

@@ -98,6 +98,7 @@ def test_events_tell_what_happened_to_the_step_and_then_to_the_run(done: Settlem
 
 
 E = StepEvent
+LIMIT = POISON_AFTER[StepKind.REASON]
 REVIEW, FAIL = RunEvent.REVIEW, RunEvent.FAIL
 
 
@@ -108,8 +109,8 @@ REVIEW, FAIL = RunEvent.REVIEW, RunEvent.FAIL
         (e.ProviderOverloaded, {"attempt": 9}, E.SNOOZE, Verdict.OVERLOADED, False, None),
         (e.ProviderParked, {"attempt": 9}, E.SNOOZE, Verdict.PARK, False, None),
         (e.WorkerStopping, {"attempt": 9}, E.HAND_BACK, Verdict.INTERRUPTED, False, None),
-        (e.LeaseExpired, {"crashes": POISON_AFTER - 2}, E.HAND_BACK, Verdict.CRASHED, False, None),
-        (e.LeaseExpired, {"crashes": POISON_AFTER - 1}, E.BURY, Verdict.POISON, False, REVIEW),
+        (e.LeaseExpired, {"crashes": LIMIT - 2}, E.HAND_BACK, Verdict.CRASHED, False, None),
+        (e.LeaseExpired, {"crashes": LIMIT - 1}, E.BURY, Verdict.POISON, False, REVIEW),
         (e.ProviderUnavailable, {"attempt": 2}, E.RETRY, Verdict.BACKOFF, True, None),
         (e.ProviderUnavailable, {"attempt": 3}, E.BURY, Verdict.BACKOFF, True, REVIEW),
         (e.ProviderUnavailable, {"crashes": 9, "snoozes": 9}, E.RETRY, Verdict.BACKOFF, True, None),

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentfleet.domain import errors as e
+from agentfleet.domain.model import StepKind
 from agentfleet.domain.retry import Bury, HandBack, RetryPolicy, SnoozeFor, decide
 from agentfleet.domain.verdicts import VERDICTS, Verdict, classify
 
@@ -96,15 +97,22 @@ def test_a_cause_does_not_change_the_verdict() -> None:
 @pytest.mark.parametrize("refusal", [e.ProviderRateLimited, e.ProviderOverloaded, e.ProviderParked])
 def test_a_provider_refusal_costs_no_attempt_and_drops_no_work(refusal: type[e.ProviderError]) -> None:
     verdict = classify(refusal("x"))
-    decision = decide(verdict, RetryPolicy(), attempt=10**6, snoozes=10**6, crashes=10**6, jitter=0.5)
+    decision = decide(
+        verdict, RetryPolicy(), kind=StepKind.TOOL, attempt=10**6, snoozes=10**6, crashes=10**6, jitter=0.5
+    )
     assert isinstance(decision, SnoozeFor)
 
 
 def test_an_unknown_effect_is_never_tried_again() -> None:
     verdict = classify(e.EffectUnknown("x"))
-    assert decide(verdict, RetryPolicy(), attempt=1, snoozes=0, crashes=0, jitter=0.0) == Bury(Verdict.UNKNOWN_EFFECT)
+    assert decide(verdict, RetryPolicy(), kind=StepKind.TOOL, attempt=1, snoozes=0, crashes=0, jitter=0.0) == Bury(
+        Verdict.UNKNOWN_EFFECT
+    )
 
 
 def test_a_stopping_worker_hands_its_step_back() -> None:
     verdict = classify(e.WorkerStopping("x"))
-    assert decide(verdict, RetryPolicy(), attempt=10**6, snoozes=0, crashes=0, jitter=0.0) == HandBack()
+    assert (
+        decide(verdict, RetryPolicy(), kind=StepKind.TOOL, attempt=10**6, snoozes=0, crashes=0, jitter=0.0)
+        == HandBack()
+    )

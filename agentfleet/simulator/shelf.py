@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from agentfleet.simulator.batches.batch import Batch
+from agentfleet.simulator.batch import Batch
 from agentfleet.simulator.errors import ApiError
 
 
