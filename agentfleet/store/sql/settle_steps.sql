@@ -96,10 +96,14 @@ WITH settled AS (
     LEFT JOIN spawned p ON p.run_id = l.id
 ), event_rows AS (
     INSERT INTO run_events (run_id, seq, type, data)
-    SELECT d.run_id, l.event_seq + row_number() OVER (PARTITION BY d.run_id ORDER BY e.ord, e.nth), e.type, e.data
+    -- The last event of a run tells its state: what its steps did comes first, and a run that fails needs no review.
+    SELECT d.run_id, l.event_seq + row_number() OVER (PARTITION BY d.run_id ORDER BY starts_with(e.type, 'run.'), e.ord, e.nth),
+           e.type, e.data
     FROM unnest(%(e_ord)s::bigint[], %(e_nth)s::int[], %(e_type)s::text[], %(e_data)s::text[]) AS e(ord, nth, type, data)
     JOIN done d ON d.ord = e.ord
+    JOIN tally t ON t.run_id = d.run_id
     JOIN locked l ON l.id = d.run_id
+    WHERE t.run_state IS DISTINCT FROM 'failed' OR e.type <> 'run.needs_review'
     RETURNING run_id
 ), run_rows AS (
     UPDATE runs r

@@ -21,7 +21,7 @@ LOADED = {name: value for name, value in vars(statements).items() if isinstance(
 def test_every_file_is_loaded_under_its_own_name_and_nothing_else_is():
     assert {name.lower() for name in LOADED} == set(FILES)
     for name, statement in LOADED.items():
-        assert statement.sql == Statement(name, FILES[name.lower()]).sql
+        assert statement.sql == Statement("some", FILES[name.lower()]).sql
 
 
 def test_every_statement_is_used_by_the_library():
