@@ -66,7 +66,7 @@ nightly: $(READY) ## Prove every gate figure: the fault matrix in full, failpoin
 	@mkdir -p .agentfleet && rm -f $(FIGURES)
 	@AGENTFLEET_CHAOS=nightly AGENTFLEET_CHAOS_FIGURES=$(FIGURES) $(PY) -m pytest tests/chaos --timeout 3600 $(TEST_ARGS)
 	@$(PY) -m tests.chaos.report $(FIGURES)
-	@$(MAKE) failpoints
+	@$(MAKE) failpoints FAILPOINTS_ARGS=--thorough
 	@$(MAKE) chaos SECONDS=600
 	@$(PY) -m scripts.mutate
 

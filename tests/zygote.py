@@ -43,6 +43,11 @@ class Zygote:
             preexec_fn=die_with_the_parent,  # noqa: PLW1509  # one system call
         )
 
+    @property
+    def alive(self) -> bool:
+        """Whether it runs; everything that it has started ends with it."""
+        return self._process.poll() is None
+
     def start(self, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> int:
         """Start ``python -m ARGUMENTS``; its pid. ``log`` with .out, .err and, when it has ended, .code: see there."""
         assert self._process.stdin is not None

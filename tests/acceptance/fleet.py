@@ -55,7 +55,8 @@ class Process:
         self._out, self._err, self._code = (log.with_name(f"{log.name}.{what}") for what in ("out", "err", "code"))
         self._out.touch()
         self._err.touch()
-        self.pid = zygote(code).start(arguments, environment, log)
+        self._zygote = zygote(code)
+        self.pid = self._zygote.start(arguments, environment, log)
         urls = [urlsplit(environment[f"AGENTFLEET_{name}_URL"]).password for name in ("DATABASE", "REDIS")]
         self.secrets = [PROVIDER_KEY, *(password for password in urls if password)]
 
@@ -68,7 +69,9 @@ class Process:
     @property
     def code(self) -> int | None:
         """Its exit code; ``None`` while it runs."""
-        return int(self._code.read_text()) if self._code.exists() else None
+        if self._code.exists():
+            return int(self._code.read_text())
+        return None if self._zygote.alive else -signal.SIGKILL
 
     @property
     def ended_at(self) -> float:

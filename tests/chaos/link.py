@@ -116,8 +116,8 @@ class Link:
             finally:
                 self._writers.discard(server)
                 server.transport.abort()
-        except* OSError:
-            pass
+        except* (OSError, asyncio.CancelledError):
+            pass  # cut off, or closed
         finally:
             self._writers.discard(writer)
             writer.transport.abort()

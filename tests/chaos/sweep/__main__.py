@@ -30,9 +30,12 @@ def main() -> int:
     parser.add_argument("--action", choices=("kill", "pause", "raise", "dup"), help="only the cases of one action")
     parser.add_argument("--jobs", type=int, default=8, help="cases side by side")
     parser.add_argument("--json", action="store_true", help="print the results as one JSON object")
+    parser.add_argument("--thorough", action="store_true", help="every action at every kind of step: twice as long")
     asked = parser.parse_args()
     cases = [
-        case for case in every_case() if asked.only in (None, case.route.point) and asked.action in (None, case.action)
+        case
+        for case in every_case(thorough=asked.thorough)
+        if asked.only in (None, case.route.point) and asked.action in (None, case.action)
     ]
     random.Random(asked.seed).shuffle(cases)  # noqa: S311  # an order
     print(f"{len(cases)} cases, seed {asked.seed}", file=sys.stderr)

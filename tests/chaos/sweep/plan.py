@@ -102,21 +102,24 @@ class Case:
         return f"{self.route.process} {self.route.scene} ({self.step}) {self.spec}"
 
 
-def every_case() -> list[Case]:
-    """All of them, in the table's order. Fails when a point is on no route."""
+def every_case(*, thorough: bool = False) -> list[Case]:
+    """All of them, in the table's order: a kill at every kind of step, before and after; every other action once per
+    route, or, ``thorough``, at every kind as well. Fails when a point is on no route.
+    """
     lost = POINTS.keys() - {route.point for route in ROUTES} - UNREACHED.keys()
     assert not lost, f"no route leads to {sorted(lost)}: add one to ROUTES, or say in UNREACHED why not"
-    return [case for route in ROUTES for case in _cases(route)]
+    return [case for route in ROUTES for case in _cases(route, thorough=thorough)]
 
 
-def _cases(route: Route) -> Iterator[Case]:
-    for nth, step in enumerate(route.steps):
-        for moment in ("before", "after"):
-            yield Case(route, step, moment, "kill")
-            # A duty does not know what kind of step it moves: what it survives at one kind it survives at all.
-            others = _others(route, step) if route.process == "steps" else _others(route, step)[nth :: len(route.steps)]
-            for action in others:
-                yield Case(route, step, moment, action)
+def _cases(route: Route, *, thorough: bool) -> Iterator[Case]:
+    places = [(step, moment) for step in route.steps for moment in ("before", "after")]
+    for nth, (step, moment) in enumerate(places):
+        yield Case(route, step, moment, "kill")
+        others = _others(route, step)
+        # A duty does not know what kind of step it moves: what it survives at one kind it survives at all.
+        everywhere = thorough and route.process == "steps"
+        for action in others if everywhere else others[nth :: len(places)]:
+            yield Case(route, step, moment, action)
 
 
 def _others(route: Route, step: str) -> list[str]:

@@ -182,19 +182,27 @@ class Scene:
         return DONE
 
     async def drain(self) -> str:
-        """A worker that is told to stop has a pop under way, which brings a message."""
+        """A worker that is told to stop has a pop under way, which brings a message: if it comes within a second."""
         self.run = await self.stage.submit()
-        message = await self.stage.redis.rpop(self.stage.queue)  # pyright: ignore[reportGeneralTypeIssues]
-        worker = await self.arm(log_level="debug").ready()
-        worker.send(signal.SIGTERM)
-        await until(lambda: any("Stopping Grave" in line for line in worker.printed), "the worker claims no more")
-        await self.stage.redis.lpush(self.stage.queue, message)  # pyright: ignore[reportGeneralTypeIssues]
+        worker = await self._stopping_with_a_message()
+        while worker.code == 0:
+            worker = await self._stopping_with_a_message()
         await self.broken()
         self.others("dispatcher", "reconciler")
         self.stage.start("steps")
         return DONE
 
     # Their parts
+
+    async def _stopping_with_a_message(self) -> Process:
+        """An armed worker that has broken, or has ended before the message came."""
+        message = await self.stage.redis.rpop(self.stage.queue)  # pyright: ignore[reportGeneralTypeIssues]
+        worker = await self.arm(log_level="debug").ready()
+        worker.send(signal.SIGTERM)
+        await until(lambda: any("Stopping Grave" in line for line in worker.printed), "the worker claims no more")
+        await self.stage.redis.lpush(self.stage.queue, message)  # pyright: ignore[reportGeneralTypeIssues]
+        await until(lambda: worker.code is not None or said(worker, "failpoint"), "it has ended, or broken")
+        return worker
 
     def fault(self, name: str, *, turn: int) -> None:
         """Arm a fault of the provider for this case's next run."""
