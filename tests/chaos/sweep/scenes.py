@@ -185,7 +185,7 @@ class Scene:
         """A worker that is told to stop has a pop under way, which brings a message: if it comes within a second."""
         self.run = await self.stage.submit()
         worker = await self._stopping_with_a_message()
-        while worker.code == 0:
+        while not said(worker, "failpoint"):
             worker = await self._stopping_with_a_message()
         await self.broken()
         self.others("dispatcher", "reconciler")
