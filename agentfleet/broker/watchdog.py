@@ -13,6 +13,7 @@ reconciler sends that again, and to others.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 
@@ -41,14 +42,18 @@ class Watchdog:
         self._well_at = time.monotonic()
 
     async def deaf(self, excused: Callable[[], bool]) -> None:
-        """Return when the consumer is deaf; ``excused``: it need not take anything now."""
+        """Return when the consumer is deaf; ``excused``: it need not take anything now. Who cancels it excuses for ever."""
         silent = 0
-        while silent < LOOKS:
-            await asyncio.sleep(self._patience / LOOKS)
-            if await self.look(excused):
-                silent, self._well_at = 0, time.monotonic()
-            else:
-                silent += 1
+        try:
+            while silent < LOOKS:
+                await asyncio.sleep(self._patience / LOOKS)
+                if await self.look(excused):
+                    silent, self._well_at = 0, time.monotonic()
+                else:
+                    silent += 1
+        except asyncio.CancelledError:
+            self._well_at = math.inf  # a drain takes the time that it takes
+            raise
         metrics.CONSUMER_STUCK.inc()
         log.critical("consumer_stuck", queue=self._queue, silent_for=self._patience)
 

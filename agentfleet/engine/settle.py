@@ -86,10 +86,19 @@ class Settler:
         return [s.step_id in written.settled if s.step_id in tried else None for s, _ in batch]
 
     async def _write(self, batch: Sequence[Pair]) -> store.Written:
+        try:
+            written = await self._outlast(batch)
+        finally:
+            self._writable.set()  # also after an error that is not the connection's: it was an answer
+        doubtful = [one for one in batch if one[0].step_id in self._unsure - written.settled]
+        if doubtful:
+            written.settled |= await self._insist(store.read_settled, doubtful)
+        return written
+
+    async def _outlast(self, batch: Sequence[Pair]) -> store.Written:
         while True:
             try:
-                written = await store.settle(self._db, batch, window=self._window, release=self._release)
-                break
+                return await store.settle(self._db, batch, window=self._window, release=self._release)
             except (*UNWRITABLE, *STALLED):  # they answer, and nothing happened
                 raise
             except LOST_CONNECTION as error:
@@ -97,11 +106,6 @@ class Settler:
                 self._writable.clear()
                 self._unsure |= {settlement.step_id for settlement, _ in batch}
                 await asyncio.sleep(RECONNECT_DELAY)
-        self._writable.set()
-        doubtful = [one for one in batch if one[0].step_id in self._unsure - written.settled]
-        if doubtful:
-            written.settled |= await self._insist(store.read_settled, doubtful)
-        return written
 
     async def _free(self, batch: Sequence[Pair]) -> Sequence[Pair]:
         """What of ``batch`` can be written without waiting for anybody."""

@@ -116,12 +116,20 @@ class Pool(AsyncConnectionPool[Connection]):
     each would cost somebody a statement. Never stops trying to connect, about once a second.
     """
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._looks: set[asyncio.Task[None]] = set()
+
     async def putconn(self, conn: Connection) -> None:
         """Take a connection back."""
         lost = conn.closed and not self.closed
         await super().putconn(conn)
         if lost:
-            await self.check()
+            # Not in the caller's task: if that is cancelled, what was taken out to be looked at would never come back.
+            look = asyncio.create_task(self.check())
+            self._looks.add(look)
+            look.add_done_callback(self._looks.discard)
+            await asyncio.shield(look)
 
     @staticmethod
     async def check_connection(conn: Connection) -> None:

@@ -1,5 +1,7 @@
 """The watchdog: what it takes for life, what for an excuse, and what for deafness."""
 
+import asyncio
+import contextlib
 import itertools
 
 import pytest
@@ -73,3 +75,21 @@ async def test_deafness_is_told_and_unhealthy(redis: Redis, caplog: pytest.LogCa
     for _ in range(CONDEMNED_AFTER):
         await one.deaf(never)
     assert not one.healthy()
+
+
+async def test_who_drains_for_longer_than_it_may_be_silent_is_healthy(redis: Redis) -> None:
+    one = watchdog(redis, 5, patience=0.02)
+    asked = asyncio.Event()
+
+    def excused() -> bool:
+        asked.set()
+        return False
+
+    watching = asyncio.create_task(one.deaf(excused))
+    await asked.wait()
+    watching.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await watching
+    await one.deaf(never)
+    await one.deaf(never)
+    assert one.healthy()

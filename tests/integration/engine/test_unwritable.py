@@ -103,6 +103,21 @@ async def _refused(database_url: str, times: int) -> bool:
     return execute(database_url, "SELECT 1 FROM test_refused WHERE is_called AND last_value >= %s", times) != []
 
 
+@pytest.mark.parametrize("answer_after", ["not_null_violation", "query_canceled", "internal_error"])
+async def test_a_database_that_answers_again_is_claimed_from_whatever_it_answers(db, bells, database_url, answer_after):
+    execute(database_url, RAISES.format(rows=1, error="disk_full"))
+    settler = Settler(db, bells, window=100)
+    writing = asyncio.create_task(settler(returned(held(await make_tool(db))), "w:1"))
+    await until(lambda: _refused(database_url, 2), "the outcome cannot be written, as the settler knows")
+    claiming = asyncio.create_task(settler.writable())
+    execute(database_url, MENDED + "; DROP SEQUENCE test_refused")
+    execute(database_url, RAISES.format(rows=1, error=answer_after))
+    await claiming
+    execute(database_url, MENDED)
+    await asyncio.wait([writing])
+    assert writing.exception() is not None or writing.result()
+
+
 async def test_a_rescue_does_not_wait_for_a_held_run(db, hasty, bells, database_url, clock):
     stuck, free = await make_tool(db), await make_tool(db)
     rescuer = Rescuer(hasty, Settler(hasty, bells, window=100), bells, RetryPolicy(), pool=POOL, lease=30, heartbeat=0)

@@ -1,5 +1,6 @@
 """Nobody waits for ever: not for a peer that says nothing, not for a row, not for a server that undoes what it was told."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import psycopg
@@ -10,6 +11,7 @@ from agentfleet.store.database import FLEET_ROLE, LOST_CONNECTION, UNAVAILABLE, 
 from agentfleet.store.leadership import Leadership
 from tests.chaos.link import Link
 from tests.factories import execute, submit
+from tests.scripted import until
 
 
 @pytest.fixture
@@ -62,6 +64,30 @@ async def test_who_cannot_ask_whether_it_leads_does_not_lead(far) -> None:
     assert not await leadership.held()
     link.heal()
     await leadership.release()
+
+
+async def test_a_caller_that_is_cancelled_while_the_pool_looks_at_its_connections_takes_none_along(
+    database_url, monkeypatch
+) -> None:
+    looking, go_on, look = asyncio.Event(), asyncio.Event(), database.Pool.check_connection
+
+    async def gated(conn: connection.Connection) -> None:
+        looking.set()
+        await go_on.wait()
+        await look(conn)
+
+    monkeypatch.setattr(database.Pool, "check_connection", staticmethod(gated))
+    db = Database(DatabaseConfig(database_url, FLEET_ROLE, "test-cancelled", pool_size=3))
+    await db.open()
+    await until(lambda: db._pool.get_stats()["pool_available"] == 3, "the pool is full")
+    execute(database_url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'test-cancelled'")
+    losing = asyncio.create_task(db.fetch(statements.COUNT_STEPS, {}))
+    await looking.wait()
+    losing.cancel()
+    await asyncio.wait([losing])
+    go_on.set()
+    await until(lambda: db._pool.get_stats()["pool_available"] == 3, "the pool is full again")
+    await db.close()
 
 
 UNDO = """
