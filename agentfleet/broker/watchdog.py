@@ -42,7 +42,10 @@ class Watchdog:
         self._well_at = time.monotonic()
 
     async def deaf(self, excused: Callable[[], bool]) -> None:
-        """Return when the consumer is deaf; ``excused``: it need not take anything now. Who cancels it excuses for ever."""
+        """Return when the consumer is deaf; ``excused``: it need not take anything now.
+
+        Who cancels this excuses for ever.
+        """
         silent = 0
         try:
             while silent < LOOKS:
@@ -51,6 +54,7 @@ class Watchdog:
                     silent, self._well_at = 0, time.monotonic()
                 else:
                     silent += 1
+                _end_if_cancelled()
         except asyncio.CancelledError:
             self._well_at = math.inf  # a drain takes the time that it takes
             raise
@@ -75,3 +79,10 @@ class Watchdog:
     def healthy(self) -> bool:
         """For probes, from any thread: whether the watchdog itself still looks, and finds what it wants to see."""
         return time.monotonic() - self._well_at < CONDEMNED_AFTER * self._patience
+
+
+def _end_if_cancelled() -> None:
+    """A cancellation is asked for and not only caught: a Redis client that connects may swallow it."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -1,8 +1,6 @@
 """A process of the fleet with one thing broken: ``python -m tests.acceptance.sabotaged HOW KIND``."""
 
-import os
 import runpy
-import signal
 import sys
 import threading
 from collections.abc import Sequence
@@ -20,13 +18,6 @@ class Tenfold(RedisPublisher):
 
     async def publish(self, doorbells: Sequence[Doorbell]) -> None:
         await super().publish([bell for bell in doorbells for _ in range(10)])
-
-
-class Dying(RedisPublisher):
-    """Dies between the commit and its first message."""
-
-    async def publish(self, doorbells: Sequence[Doorbell]) -> None:  # noqa: ARG002  # nobody gets them
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Deaf(transport.Channel):
@@ -71,7 +62,6 @@ def lead_anyway() -> None:
 
 HOWS = {
     "tenfold": lambda: publish_with(Tenfold),
-    "dying": lambda: publish_with(Dying),
     "deaf": lambda: consume_with(Deaf),
     "hung": lambda: consume_with(Hung),
     "leading": lead_anyway,

@@ -1,7 +1,6 @@
 """The watchdog: what it takes for life, what for an excuse, and what for deafness."""
 
 import asyncio
-import contextlib
 import itertools
 
 import pytest
@@ -88,8 +87,8 @@ async def test_who_drains_for_longer_than_it_may_be_silent_is_healthy(redis: Red
     watching = asyncio.create_task(one.deaf(excused))
     await asked.wait()
     watching.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await watching
-    await one.deaf(never)
-    await one.deaf(never)
+    await asyncio.wait([watching])
+    assert watching.cancelled()
+    for _ in range(CONDEMNED_AFTER):
+        await one.deaf(never)
     assert one.healthy()

@@ -79,14 +79,20 @@ async def test_a_caller_that_is_cancelled_while_the_pool_looks_at_its_connection
     monkeypatch.setattr(database.Pool, "check_connection", staticmethod(gated))
     db = Database(DatabaseConfig(database_url, FLEET_ROLE, "test-cancelled", pool_size=3))
     await db.open()
-    await until(lambda: db._pool.get_stats()["pool_available"] == 3, "the pool is full")
-    execute(database_url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'test-cancelled'")
+
+    async def full() -> bool:
+        return db._pool.get_stats()["pool_available"] == 3
+
+    await until(full, "the pool is full")
+    execute(
+        database_url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'test-cancelled'"
+    )
     losing = asyncio.create_task(db.fetch(statements.COUNT_STEPS, {}))
     await looking.wait()
     losing.cancel()
     await asyncio.wait([losing])
     go_on.set()
-    await until(lambda: db._pool.get_stats()["pool_available"] == 3, "the pool is full again")
+    await until(full, "the pool is full again")
     await db.close()
 
 
