@@ -236,7 +236,12 @@ async def test_a_deaf_consumer_ends_the_loop_which_hands_back(db: Database, data
 
 async def test_a_full_worker_is_not_called_deaf(db: Database, database_url: str, redis_url: str) -> None:
     asked: list[int] = []
-    thread = Thread(serving(database_url, redis_url, Tools(sleep_for_ever), pops=lambda: 7), capacity=1)
+    pops = itertools.count()
+
+    def silent_once_full() -> int:
+        return 7 if 1 in asked else next(pops)
+
+    thread = Thread(serving(database_url, redis_url, Tools(sleep_for_ever), pops=silent_once_full), capacity=1)
     resting = thread._resting
     thread._resting = lambda running: asked.append(running) or resting(running)
     made = await make_tool(db, state=StepState.DISPATCHED)
