@@ -218,6 +218,7 @@ async def reconciler(settings: Settings) -> AsyncGenerator[Reconciler]:
                 pool=settings.pool,
                 lease=settings.lease,
                 heartbeat=settings.heartbeat,
+                poll=settings.reconcile_poll,
             ),
             Republisher(
                 db,

@@ -64,7 +64,10 @@ class Settings(BaseSettings):
     reason_timeout: Seconds = Field(default=600.0, description="Longest whole model call.")
 
     # Leases
-    lease: Seconds = Field(default=30.0, description="After this long without renewal a worker begins nothing more, and its steps may be taken over.")
+    lease: Seconds = Field(
+        default=30.0,
+        description="After this long without renewal a worker begins nothing more, and its steps may be taken over.",
+    )
     heartbeat: Seconds = Field(
         default=10.0, description="How often a worker renews the leases of all its steps, with one statement."
     )

@@ -23,6 +23,11 @@ class Executor:
         self._claims, self._leases, self._performer, self._settler = claims, leases, performer, settler
         self.worker = worker
 
+    @property
+    def stuck(self) -> bool:
+        """Whether a step would only wait here, unclaimed, as outcomes cannot be written."""
+        return self._settler.stuck
+
     async def __call__(self, step_id: str) -> str | None:
         """Run one step; the event that ended its attempt, or ``None`` when it was not ours to run or to settle."""
         await self._settler.writable()

@@ -31,10 +31,14 @@ log = structlog.get_logger("agentfleet.rescue")
 BATCH = 500
 GRACE = 1.5
 """Heartbeats that workers get after a time in which we did not look: one, and the way to the database."""
+MISSED_LOOKS = 3
+"""So many looks were left out: we were away, and not only busy."""
 
 
 class Rescuer:
-    """Rescues steps of every pool. ``lease`` and ``heartbeat`` in seconds are those of the workers."""
+    """Rescues steps of every pool. ``lease`` and ``heartbeat`` in seconds are those of the workers; ``run_once`` is
+    called every ``poll`` seconds.
+    """
 
     def __init__(  # keywords
         self,
@@ -46,10 +50,12 @@ class Rescuer:
         pool: str,
         lease: float,
         heartbeat: float,
+        poll: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._db, self._settler, self._publisher, self._policy, self._pool = db, settler, publisher, policy, pool
         self._lease, self._heartbeat, self._clock = lease, heartbeat, clock
+        self._away_after = max(heartbeat, MISSED_LOOKS * poll)
         self._looked = -math.inf
         self._patient_until = -math.inf
 
@@ -68,7 +74,7 @@ class Rescuer:
     def _patient(self) -> bool:
         """Whether workers may still be on their way back to a database that we have just seen again."""
         now = self._clock()
-        if now - self._looked > self._heartbeat:
+        if now - self._looked > self._away_after:
             self._patient_until = now + GRACE * self._heartbeat
         self._looked = now
         return now < self._patient_until

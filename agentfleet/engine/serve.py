@@ -124,7 +124,7 @@ class StepServer:
     async def _run(self, step_id: str, done: Callable[[str | None], None]) -> None:
         outcome = None
         try:
-            if _is_uuid(step_id):
+            if _is_uuid(step_id) and await self._may_claim(step_id):
                 outcome = await self._execute(step_id)
         except LOST_CONNECTION as error:
             log.warning("claim_failed", message_id=step_id, error=str(error))  # it is sent again; or the lease decides
@@ -132,6 +132,15 @@ class StepServer:
             log.exception("step_abandoned", step_id=step_id)  # its lease decides
         finally:
             done(outcome)
+
+    async def _may_claim(self, step_id: str) -> bool:
+        """Wait while outcomes cannot be written; ``False`` when the drain has begun meanwhile: then it goes back."""
+        while self._execute.stuck:
+            await asyncio.sleep(RECONNECT_DELAY)
+            if self._draining:
+                self._unclaimed.append(step_id)
+                return False
+        return True
 
     async def _insist(self, work: Callable[[], Awaitable[object]]) -> None:
         """Nobody will ask for it again, so outlast the database's absence."""

@@ -62,6 +62,11 @@ class Settler:
             log.warning("result_dropped", step_id=settlement.step_id, run_id=settlement.run_id, fence=settlement.fence)
         return ours
 
+    @property
+    def stuck(self) -> bool:
+        """Whether outcomes cannot be written at this moment."""
+        return not self._writable.is_set()
+
     async def writable(self) -> None:
         """Wait while outcomes cannot be written: who claims now would spend on what nobody could record."""
         await self._writable.wait()

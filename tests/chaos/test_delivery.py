@@ -91,7 +91,7 @@ async def test_late_and_shuffled_messages_change_nothing(
     duties = [
         Dispatcher(db, bells, pool=POOL, window=1000),
         Promoter(db, bells),
-        Rescuer(db, settler, bells, policy, pool=POOL, lease=LEASE, heartbeat=0),
+        Rescuer(db, settler, bells, policy, pool=POOL, lease=LEASE, heartbeat=0, poll=0),
         Republisher(db, bells, pool=POOL, after=5),
     ]
     count = many(25, 1_000)

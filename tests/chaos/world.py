@@ -211,7 +211,7 @@ class Reconciler:
         self.duties: dict[str, Callable[[], Awaitable[int]]] = {
             "dispatch": Dispatcher(db, bells, pool=POOL, window=WINDOW).run_once,
             "promote": Promoter(db, bells).run_once,
-            "rescue": Rescuer(db, settler, bells, POLICY, pool=POOL, lease=LEASE, heartbeat=0).run_once,
+            "rescue": Rescuer(db, settler, bells, POLICY, pool=POOL, lease=LEASE, heartbeat=0, poll=0).run_once,
             "republish": Republisher(db, bells, pool=POOL, after=5).run_once,
             "expire": Expirer(db, Canceller(db, bells)).run_once,
         }

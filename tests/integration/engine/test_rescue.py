@@ -26,7 +26,7 @@ REDISPATCH = "UPDATE steps SET state = 'dispatched', dispatched_at = now() WHERE
 
 @pytest.fixture
 def rescuer(db, bells) -> Rescuer:
-    return Rescuer(db, Settler(db, bells, window=1000), bells, RetryPolicy(), pool=POOL, lease=30, heartbeat=0)
+    return Rescuer(db, Settler(db, bells, window=1000), bells, RetryPolicy(), pool=POOL, lease=30, heartbeat=0, poll=0)
 
 
 async def test_a_step_is_rescued_when_its_lease_has_ended_and_not_before(db, bells, rescuer, clock):
@@ -130,7 +130,9 @@ async def test_after_a_time_without_a_look_workers_get_a_heartbeat_to_come_back(
     """The database was away for longer than a lease: nobody could renew, and nobody has died."""
     now = [100.0]
     settler = Settler(db, bells, window=1000)
-    rescuer = Rescuer(db, settler, bells, RetryPolicy(), pool=POOL, lease=30, heartbeat=10, clock=lambda: now[0])
+    rescuer = Rescuer(
+        db, settler, bells, RetryPolicy(), pool=POOL, lease=30, heartbeat=10, poll=1, clock=lambda: now[0]
+    )
     back, dead = await make_tool(db, lease=-1), await make_tool(db, lease=-1)
     assert await rescuer.run_once() == 0
     now[0] += 5
@@ -141,6 +143,16 @@ async def test_after_a_time_without_a_look_workers_get_a_heartbeat_to_come_back(
         rescued = await rescuer.run_once()
     assert rescued == 1
     assert [(await step_row(db, one.step_id)).state for one in (back, dead)] == ["running", "ready"]
+
+
+async def test_looks_that_are_rarer_than_heartbeats_rescue_all_the_same(db, bells):
+    now = [0.0]
+    settler = Settler(db, bells, window=1000)
+    rescuer = Rescuer(db, settler, bells, RetryPolicy(), pool=POOL, lease=4, heartbeat=1, poll=5, clock=lambda: now[0])
+    await make_tool(db, lease=-1)
+    assert await rescuer.run_once() == 0
+    now[0] += 5.1
+    assert await rescuer.run_once() == 1
 
 
 async def test_an_interrupted_unsafe_tool_is_shown_to_a_human_and_never_executed_again(
@@ -183,7 +195,7 @@ async def test_a_worker_that_settles_after_its_lease_but_before_the_rescue_is_he
 async def test_two_rescuers_take_each_step_once(db, other_db, bells, rescuer):
     made = [await make_tool(db, lease=-1) for _ in range(20)]
     other = Rescuer(
-        other_db, Settler(other_db, bells, window=1000), bells, RetryPolicy(), pool=POOL, lease=30, heartbeat=0
+        other_db, Settler(other_db, bells, window=1000), bells, RetryPolicy(), pool=POOL, lease=30, heartbeat=0, poll=0
     )
     expired = await steps.expired(db, limit=100, lease=30)
     taken = [await one._rescue(step) for one in (rescuer, other) for step in expired]

@@ -99,6 +99,24 @@ async def test_nothing_is_claimed_while_outcomes_cannot_be_written(db, bells, da
     assert await asyncio.gather(paid, unpaid) == ["succeed"] * 2
 
 
+async def test_a_drain_gives_back_what_waited_for_the_database(db, bells, database_url):
+    execute(database_url, RAISES.format(rows=1, error="disk_full"))
+    model, outcomes = Script([answer()]), []
+    server = Worker(db, bells, model).server()
+    server.open()
+    first, second = await submit(db), await submit(db)
+    server.start(first.step_id, outcomes.append)
+    await until(lambda: _refused(database_url, 2), "the first outcome cannot be written, as the worker knows")
+    server.start(second.step_id, outcomes.append)
+    draining = asyncio.create_task(server.drain(60))
+    await until(lambda: _refused(database_url, 4), "it was tried again and again")
+    execute(database_url, MENDED)
+    await draining
+    assert model.calls == [first.step_id]
+    assert sorted(outcomes, key=str) == [None, "succeed"]
+    assert (await step_row(db, second.step_id)).state == "ready"
+
+
 async def _refused(database_url: str, times: int) -> bool:
     return execute(database_url, "SELECT 1 FROM test_refused WHERE is_called AND last_value >= %s", times) != []
 
@@ -120,7 +138,9 @@ async def test_a_database_that_answers_again_is_claimed_from_whatever_it_answers
 
 async def test_a_rescue_does_not_wait_for_a_held_run(db, hasty, bells, database_url, clock):
     stuck, free = await make_tool(db), await make_tool(db)
-    rescuer = Rescuer(hasty, Settler(hasty, bells, window=100), bells, RetryPolicy(), pool=POOL, lease=30, heartbeat=0)
+    rescuer = Rescuer(
+        hasty, Settler(hasty, bells, window=100), bells, RetryPolicy(), pool=POOL, lease=30, heartbeat=0, poll=0
+    )
     clock.advance(100)
     with psycopg.connect(database_url) as holder:
         holder.execute("SELECT FROM runs WHERE id = %s FOR UPDATE", (stuck.run_id,))
