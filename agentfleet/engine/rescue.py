@@ -40,7 +40,7 @@ class Rescuer:
     called every ``poll`` seconds.
     """
 
-    def __init__(  # keywords
+    def __init__(  # noqa: PLR0913  # keywords
         self,
         db: Database,
         settler: Settler,
