@@ -64,8 +64,9 @@ class Ledger:
                 self._claimed(line, row, params["lease"])
         elif statement is sql.RENEW_LEASES:
             fences = dict(zip(params["step_id"], params["fence"], strict=True))
-            for (step_id,) in rows:
-                self._renewed(line, step_id, fences[step_id], params["lease"])
+            for step_id, renewed in rows:
+                if renewed:
+                    self._renewed(line, step_id, fences[step_id], params["lease"])
         elif statement is sql.SETTLE_STEPS:
             self._settled(line, params, {row[1] for row in rows if row[0] == "settled"})
         elif statement is sql.END_RUNS:

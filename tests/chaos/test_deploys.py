@@ -127,7 +127,7 @@ async def test_a_bad_deploy_is_rolled_back(fleet: Fleet, figures: Figures, many)
     runs = [run_id for run_ids in flying for run_id in run_ids]
     for tool in ("climb", "glide", "dive"):
         await fleet.called(tool, count)
-    worse = fleet.start(agents="tests.chaos.agents_nowhere")
+    worse = fleet.ground.start("workers.steps", directory=fleet.directory, agents="tests.chaos.agents_nowhere")
     assert await worse.wait() == 1, "it does not even start"
     bad = await fleet.worker(agents=agents_bad.__name__, release="bad")
     assert await good.end() == 0

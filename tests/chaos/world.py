@@ -161,6 +161,10 @@ class WorkerProcess:
         execute = cast("Any", self)
         self.server = StepServer(db, bells, execute, self.leases, Canceller(db, bells), heartbeat=NEVER, pool=POOL)
 
+    @property
+    def stuck(self) -> bool:
+        return self._worker.execute.stuck
+
     async def __call__(self, step_id: str) -> str | None:
         """Its executor, watched: the server only logs what it does not expect."""
         try:
