@@ -286,7 +286,9 @@ async def test_a_worker_that_is_stopped_in_the_instant_of_its_commit_writes_noth
         await until(lambda zombie=zombie: zombie.logs("failpoint"), "it has stopped itself")
         second = await fleet.worker(**SHORT)
         await fleet.finished([run])
-        held = fleet.query("SELECT id::text, 1 FROM steps WHERE run_id = %s", run)  # what it claimed first, and its fence
+        held = fleet.query(
+            "SELECT id::text, 1 FROM steps WHERE run_id = %s", run
+        )  # what it claimed first, and its fence
         zombie.send(signal.SIGCONT)
         rejections = await rejected_once(fleet, zombie, held)
         assert [rejections[step_id] for step_id, _ in held] == [1]
