@@ -18,6 +18,7 @@ from sqlalchemy.engine import make_url
 from agentfleet.dev.embedded import Urls, servers
 from agentfleet.store import migrate
 from agentfleet.store.database import APP_ROLE, FLEET_ROLE, Database, DatabaseConfig
+from tests.proxy import Proxy, proxied
 
 CLOCK = """
 CREATE TABLE test_clock (ahead interval NOT NULL);
@@ -96,6 +97,22 @@ async def db(database_url: str) -> AsyncIterator[Database]:
 async def app_db(database_url: str) -> AsyncIterator[Database]:
     """The database as the ingress sees it: bound to one tenant per transaction."""
     database = Database(DatabaseConfig(database_url, APP_ROLE, "test-app", pool_size=4))
+    await database.open()
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def proxy(database_url: str) -> AsyncIterator[Proxy]:
+    """A way to the database that loses connections when it is told to."""
+    async with proxied(database_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def far_db(proxy: Proxy) -> AsyncIterator[Database]:
+    """The database through the proxy, on one connection."""
+    database = Database(DatabaseConfig(proxy.url, FLEET_ROLE, "test-far", pool_size=1))
     await database.open()
     yield database
     await database.close()

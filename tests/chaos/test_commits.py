@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
 from random import Random
 
 import pytest
@@ -10,14 +9,13 @@ import pytest
 from agentfleet.engine import settle as settle_module
 from agentfleet.engine.settle import Settler
 from agentfleet.engine.submit import Submitter
-from agentfleet.store.database import FLEET_ROLE, LOST_CONNECTION, Database, DatabaseConfig
+from agentfleet.store.database import LOST_CONNECTION
 from tests import invariants
 from tests.acceptance import agents
 from tests.acceptance.fleet import Fleet, until
 from tests.chaos.figures import Figures
 from tests.factories import TENANT, execute, make_tool, new_run, save_bundle
 from tests.integration.engine.outcomes import held, returned
-from tests.proxy import Proxy, proxied
 from tests.scripted import Bells
 
 pytestmark = pytest.mark.timeout(900)  # the nightly sizes take their time
@@ -45,21 +43,6 @@ async def test_cold_shutdowns_at_random_instants_double_nothing(fleet: Fleet, fi
     keys = [key for _, key, _, _ in fleet.calls("note_a")]
     assert len(set(keys)) == len(runs), "an effect has one key, however often it is tried"
     figures.note("F8", n=kills, violations=0)
-
-
-@pytest.fixture
-async def proxy(database_url) -> AsyncIterator[Proxy]:
-    async with proxied(database_url) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-async def far_db(proxy) -> AsyncIterator[Database]:
-    """The database over a proxy that loses connections."""
-    database = Database(DatabaseConfig(proxy.url, FLEET_ROLE, "test-far", pool_size=1))
-    await database.open()
-    yield database
-    await database.close()
 
 
 async def test_settles_that_are_cut_at_any_instant_happen_once(

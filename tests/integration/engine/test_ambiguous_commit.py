@@ -1,7 +1,6 @@
 """A COMMIT whose answer is lost: what was written is recognised by its key, what was not is written again."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
@@ -9,11 +8,9 @@ import pytest
 from agentfleet.engine import settle as settle_module
 from agentfleet.engine.settle import Settler
 from agentfleet.engine.submit import Submitter
-from agentfleet.store.database import FLEET_ROLE, Database, DatabaseConfig
 from tests.factories import TENANT, execute, make_siblings, make_tool, new_run, tally
 from tests.integration.engine.locks import blocked
 from tests.integration.engine.outcomes import held, returned
-from tests.proxy import Proxy, proxied
 
 pytestmark = pytest.mark.usefixtures("bundle", "invariants_hold")
 
@@ -21,21 +18,6 @@ pytestmark = pytest.mark.usefixtures("bundle", "invariants_hold")
 @pytest.fixture(autouse=True)
 def no_delay(monkeypatch):
     monkeypatch.setattr(settle_module, "RECONNECT_DELAY", 0)
-
-
-@pytest.fixture
-async def proxy(database_url) -> AsyncIterator[Proxy]:
-    async with proxied(database_url) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-async def far_db(proxy) -> AsyncIterator[Database]:
-    """The database through the proxy, on one connection."""
-    database = Database(DatabaseConfig(proxy.url, FLEET_ROLE, "test-far", pool_size=1))
-    await database.open()
-    yield database
-    await database.close()
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
 
 import pytest
 from sqlalchemy import text
@@ -10,9 +9,7 @@ from sqlalchemy import text
 from agentfleet.domain.states import StepState
 from agentfleet.engine import heartbeat
 from agentfleet.engine.cancel import Canceller
-from agentfleet.store.database import FLEET_ROLE, Database, DatabaseConfig
 from tests.factories import claim, make_step, make_tool, step_row, submit, tally
-from tests.proxy import Proxy, proxied
 from tests.scripted import Bells, Script, Tools, Worker, answer, until
 
 
@@ -44,21 +41,6 @@ class Stuck:
 @pytest.fixture
 def stuck() -> Stuck:
     return Stuck()
-
-
-@pytest.fixture
-async def proxy(database_url) -> AsyncIterator[Proxy]:
-    async with proxied(database_url) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-async def far_db(proxy) -> AsyncIterator[Database]:
-    """The database through the proxy."""
-    database = Database(DatabaseConfig(proxy.url, FLEET_ROLE, "test-far", pool_size=1))
-    await database.open()
-    yield database
-    await database.close()
 
 
 async def start(worker: Worker, stuck: Stuck, step_id: str) -> asyncio.Task:
