@@ -1,5 +1,7 @@
 """Alembic's entry: migrates the database of ``AGENTFLEET_DATABASE_URL``, or the connection that is passed in."""
 
+import time
+
 from alembic import context
 from sqlalchemy import Connection, create_engine, pool
 
@@ -9,6 +11,8 @@ from agentfleet.store.tables import metadata
 
 LOCK = 0x616765666C656574
 """Advisory lock: two migration jobs at once wait for each other instead of racing."""
+LOOK_EVERY = 0.2
+"""Seconds between two looks at the lock: a transaction that waited for it would hold up CREATE INDEX CONCURRENTLY."""
 LOCK_TIMEOUT = "500ms"
 """While a migration waits for a table, everybody else waits behind it. Shorter than deadlock_timeout (1 s): should it and
 a statement of the fleet wait for each other, the migration is the one that gives way; ``store.migrate`` tries it again.
@@ -16,7 +20,9 @@ a statement of the fleet wait for each other, the migration is the one that give
 
 
 def migrate(connection: Connection) -> None:
-    connection.exec_driver_sql(f"SELECT pg_advisory_lock({LOCK})")
+    while not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({LOCK})").scalar_one():
+        connection.commit()
+        time.sleep(LOOK_EVERY)
     connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
     connection.commit()
     try:

@@ -16,6 +16,11 @@ class Usage:
     cache_write_tokens: int = 0
     cost_usd: Decimal = Decimal(0)
 
+    @property
+    def context_tokens(self) -> int:
+        """The whole prompt and its answer: what the next prompt of the conversation begins with."""
+        return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens + self.output_tokens
+
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(
             self.input_tokens + other.input_tokens,

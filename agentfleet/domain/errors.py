@@ -10,6 +10,7 @@
     └─ StepError                  everything that one attempt of a step can fail with
        ├─ ProviderError
        │  ├─ ProviderRateLimited  429: come back at ``retry_after``
+       │  ├─ ProviderBusy         admission: no room in the bucket yet; nothing was sent
        │  ├─ ProviderOverloaded   529, or overloaded inside a stream
        │  ├─ ProviderUnavailable  5xx, timeouts, broken or truncated streams
        │  ├─ ProviderParked       the account cannot be used: spend cap, credentials, permission
@@ -23,6 +24,7 @@
        └─ WorkerStopping          the worker is draining and hands the step back
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -66,12 +68,24 @@ class StepError(AgentFleetError):
         self.detail: dict[str, Any] = {key: value for key, value in detail.items() if value is not None}
 
 
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a model call takes of the provider's bucket ``account/model group``: one request and these tokens."""
+
+    bucket: str
+    input_tokens: int
+    output_tokens: int
+
+
 class ProviderError(StepError):
     """The model provider did not answer with a complete turn.
 
     ``status`` is the HTTP status (200 for an error inside a stream), ``error_type`` and ``error_code`` are the
-    provider's words, ``request_id`` is what its support asks for, ``retry_after`` is in seconds.
+    provider's words, ``request_id`` is what its support asks for, ``retry_after`` is in seconds. ``need``, where it is
+    known, is what the step has to be admitted for when it comes back.
     """
+
+    need: Need | None = None
 
     def __init__(
         self,
@@ -99,6 +113,10 @@ class ProviderError(StepError):
 
 class ProviderRateLimited(ProviderError):
     """429: the bucket is empty; come back after ``retry_after`` seconds."""
+
+
+class ProviderBusy(ProviderError):
+    """Admission: the bucket has no room for the call before ``retry_after`` seconds have passed. Nothing was sent."""
 
 
 class ProviderOverloaded(ProviderError):

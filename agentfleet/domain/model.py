@@ -90,6 +90,17 @@ class Claimed:
     traceparent: str | None
     metadata: Mapping[str, Any]
     progress: Progress
+    priority: int = 0
+    account: str | None = None
+    """The provider account that the run is pinned to."""
+    lane: str | None = None
+    """``batch`` when the run's model calls may wait for Message Batches."""
+    budget: str | None = None
+    """JSON text: ceilings that were changed since the run was accepted."""
+    parent_run_id: str | None = None
+    prompt_tokens: int | None = None
+    """Tokens of the run's last prompt with its answer, and how many seconds ago that call ended."""
+    prompt_age: float | None = None
     conversation: tuple[Message, ...] = ()
     """For a reason step: everything said so far, in order."""
 
@@ -142,7 +153,17 @@ class Settlement:
     delay: float | None = None
     """Seconds until a waiting step is due."""
     blocked_on: str | None = None
+    bucket: str | None = None
+    """Of the provider: the step waits until its dispatcher admits it, with these estimates in tokens."""
+    input_estimate: int | None = None
+    output_estimate: int | None = None
     verdict: str | None = None
+    fingerprint: str | None = None
+    """Of a step that is buried: the same for failures of one kind, at one place, with the same words."""
+    account: str | None = None
+    """The provider account that answered: the run is pinned to it from now on."""
+    prompt_tokens: int | None = None
+    """Tokens of this call's prompt with its answer: what the run's next prompt begins with."""
     error: str | None = None
     request_id: str | None = None
     usage: Usage = field(default_factory=Usage)

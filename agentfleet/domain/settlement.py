@@ -66,8 +66,9 @@ def succeeded(
     usage: Usage | None = None,
     usage_raw: str | None = None,
     request_id: str | None = None,
+    account: str | None = None,
 ) -> Settlement:
-    """The attempt did its work; ``plan`` says what follows."""
+    """The attempt did its work; ``plan`` says what follows. ``account`` is the provider's that answered."""
     spent = usage or Usage()
     more: dict[str, Any] = {}
     if claimed.kind is StepKind.REASON:
@@ -99,6 +100,8 @@ def succeeded(
         usage=spent,
         usage_raw=usage_raw,
         request_id=request_id,
+        account=account,
+        prompt_tokens=spent.context_tokens or None,
         tool_calls=int(claimed.kind is StepKind.TOOL),
         messages=plan.messages,
         steps=plan.steps if isinstance(plan, Continue) else (),
@@ -150,6 +153,7 @@ def failed(
             event, event_type, run = StepEvent.CANCEL, EventType.STEP_CANCELLED, RunEnd(RunEvent.FAIL, error=text)
         case _:
             assert_never(decision)
+    need = error.need if isinstance(error, ProviderError) and blocked_on == "provider" else None
     events = [_step_event(event_type, attempted, {"verdict": final.value, "error": described["class"], "delay": delay})]
     if run is not None:
         events.append(Event(EventType.RUN_FAILED if run.event is RunEvent.FAIL else EventType.RUN_NEEDS_REVIEW, text))
@@ -165,6 +169,9 @@ def failed(
         expired_only=rescue,
         delay=delay,
         blocked_on=blocked_on,
+        bucket=need.bucket if need else None,
+        input_estimate=need.input_tokens if need else None,
+        output_estimate=need.output_tokens if need else None,
         verdict=final.value,
         error=text,
         request_id=error.request_id if isinstance(error, ProviderError) else None,

@@ -40,6 +40,7 @@ class Verdict(StrEnum):
 VERDICTS: Mapping[type[e.StepError], Verdict] = MappingProxyType(
     {
         e.ProviderRateLimited: Verdict.RETRY_AT,
+        e.ProviderBusy: Verdict.RETRY_AT,
         e.ProviderOverloaded: Verdict.OVERLOADED,
         e.ProviderUnavailable: Verdict.BACKOFF,
         e.ProviderParked: Verdict.PARK,

@@ -99,6 +99,11 @@ class Performer:
             int(bundle.spec["max_tokens"]) << state.growth,
             claimed.run_id,
             claimed.step_id,
+            model=claimed.name,
+            tenant_id=claimed.tenant_id,
+            account=claimed.account,
+            prompt_tokens=claimed.prompt_tokens,
+            prompt_age=claimed.prompt_age,
         )
         still_ours()
         try:
@@ -109,7 +114,12 @@ class Performer:
             raise StepTimeout(f"the model call took longer than {self._reason_timeout:g} s") from None
         plan = after_reason(claimed.turn, reasoned.turn, state, claimed.progress, rules)
         return settlement.succeeded(
-            claimed, plan, usage=reasoned.usage, usage_raw=reasoned.usage_raw, request_id=reasoned.request_id
+            claimed,
+            plan,
+            usage=reasoned.usage,
+            usage_raw=reasoned.usage_raw,
+            request_id=reasoned.request_id,
+            account=reasoned.account,
         )
 
     async def _call_tool(self, claimed: Claimed, bundle: Bundle, still_ours: Callable[[], None]) -> Settlement:

@@ -18,6 +18,13 @@ class ReasonRequest:
     max_tokens: int
     run_id: str
     step_id: str
+    model: str
+    tenant_id: str = ""
+    account: str | None = None
+    """The provider account that the run is pinned to."""
+    prompt_tokens: int | None = None
+    """Tokens of the last prompt with its answer, with which this one begins, and its age in seconds."""
+    prompt_age: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,7 @@ class Reasoned:
     usage: Usage = field(default_factory=Usage)
     usage_raw: str = "{}"
     request_id: str | None = None
+    account: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ _SAYS_NOTHING = frozenset({"", '{"type":"text","text":""}'})
 
 def request_body(request: ReasonRequest) -> bytes:
     """The UTF-8 JSON of one streaming Messages API call."""
-    head = dumps(_head(request.bundle.spec, request.max_tokens))
+    head = dumps(_head(request.bundle.spec, request.model, request.max_tokens))
     messages = ",".join(_messages(request.conversation))
     return f'{head[:-1]},"messages":[{messages}]}}'.encode()
 
@@ -29,8 +29,8 @@ def dumps(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def _head(spec: Mapping[str, Any], max_tokens: int) -> dict[str, Any]:
-    head: dict[str, Any] = {"model": spec["model"], "max_tokens": max_tokens, "stream": True}
+def _head(spec: Mapping[str, Any], model: str, max_tokens: int) -> dict[str, Any]:
+    head: dict[str, Any] = {"model": model, "max_tokens": max_tokens, "stream": True}
     if spec["instructions"]:
         head["system"] = spec["instructions"]
     if spec["tools"]:

@@ -35,7 +35,7 @@ class AnthropicReasoner:
             count_success(call.answer.model, reasoned.usage, call.first_token)
             return reasoned
         # Raised out here: an error keeps the one that was being handled, and that one holds the API key.
-        count_failure(request.bundle.spec["model"], failure)
+        count_failure(request.model, failure)
         raise failure
 
     async def close(self) -> None:

@@ -19,6 +19,8 @@ RENEWABLE = step_sources(StepEvent.RENEW)
 DISPATCHABLE = step_sources(StepEvent.DISPATCH)
 RECALLABLE = step_sources(StepEvent.RECALL)
 PROMOTABLE = step_sources(StepEvent.PROMOTE)
+ADMISSION_SLACK = 30.0
+"""Seconds after its expected time at which a step that nobody has admitted is promoted all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,9 @@ async def recall(db: Database, step_ids: Sequence[str]) -> int:
 
 async def promote(db: Database, *, limit: int) -> dict[str, int]:
     """Make waiting steps that are due ready; how many per pool."""
-    rows = await db.fetch(statements.PROMOTE_STEPS, {"limit": limit, "promotable": PROMOTABLE})
+    rows = await db.fetch(
+        statements.PROMOTE_STEPS, {"limit": limit, "promotable": PROMOTABLE, "admission_slack": ADMISSION_SLACK}
+    )
     return {row[0]: row[1] for row in rows}
 
 
@@ -165,6 +169,13 @@ def _claimed(row: tuple[Any, ...]) -> Claimed:
         cache_read,
         cache_write,
         cost_usd,
+        priority,
+        account,
+        lane,
+        budget,
+        parent_run_id,
+        prompt_tokens,
+        prompt_age,
         turns,
         parts,
         roles,
@@ -196,5 +207,12 @@ def _claimed(row: tuple[Any, ...]) -> Claimed:
         traceparent,
         orjson.loads(metadata),
         Progress(steps_total, tool_calls, usage),
+        priority,
+        account,
+        lane,
+        budget,
+        parent_run_id,
+        prompt_tokens,
+        prompt_age,
         tuple(Message(*m) for m in said),
     )

@@ -40,6 +40,8 @@ metadata = MetaData(
 
 EFFECTS = ("read", "idempotent", "unsafe")
 DEAD_LETTER_STATES = ("open", "replayed", "discarded")
+BATCH_STATES = ("sending", "sent", "ended", "lost")
+BATCH_ITEM_STATES = ("sending", "succeeded", "failed", "spilled")
 NOW = text("agentfleet_now()")
 
 
@@ -56,6 +58,8 @@ tenants = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=NOW),
+    Column("weight", Numeric(6, 3), nullable=False, server_default=text("1")),  # share of a contended provider
+    Column("daily_budget", Text),  # JSON; none: no cap
 )
 
 api_keys = Table(
@@ -109,6 +113,12 @@ runs = Table(
     Column("started_at", DateTime(timezone=True)),
     Column("finished_at", DateTime(timezone=True)),
     Column("deadline_at", DateTime(timezone=True)),
+    Column("account", Text),  # of the provider: pinned while the conversation needs it
+    Column("lane", Text),  # `batch`: its model calls may go through Message Batches
+    Column("budget", Text),  # JSON; ceilings that were changed since it was accepted, instead of its bundle's
+    Column("parent_run_id", Uuid),  # whose budget it spends, too
+    Column("prompt_tokens", Integer),  # of the last model call and its answer: what the next prompt begins with
+    Column("prompt_at", DateTime(timezone=True)),
     CheckConstraint(_one_of("state", [s.value for s in RunState]), name="state_known"),
     CheckConstraint(f"(state = '{RunState.WAITING.value}') = (blocked_on IS NOT NULL)", name="waiting_says_why"),
     CheckConstraint(_one_of("blocked_on", BLOCKED_ON), name="blocked_on_known"),
@@ -119,6 +129,7 @@ runs = Table(
     CheckConstraint("open_steps >= 0 AND waiting_steps BETWEEN 0 AND open_steps", name="counters_sane"),
     CheckConstraint(f"(state = '{RunState.SUCCEEDED.value}') = (output IS NOT NULL)", name="succeeded_has_output"),
     Index("runs_by_tenant", "tenant_id", text("id DESC")),
+    Index("runs_children", "parent_run_id", postgresql_where=text("parent_run_id IS NOT NULL")),
     Index("runs_deadline", "deadline_at", postgresql_where=text("finished_at IS NULL AND deadline_at IS NOT NULL")),
 )
 
@@ -152,6 +163,10 @@ steps = Table(
     Column("worker", Text),
     Column("finished_at", DateTime(timezone=True)),
     Column("error", Text),  # of the last failed attempt
+    Column("blocked_on", Text),  # what it waits for
+    Column("bucket", Text),  # the provider's bucket that it waits for: `account/model group`
+    Column("input_estimate", Integer),  # tokens to be reserved of that bucket
+    Column("output_estimate", Integer),
     UniqueConstraint("run_id", "seq"),
     CheckConstraint(_one_of("state", [s.value for s in StepState]), name="state_known"),
     CheckConstraint(_one_of("kind", [k.value for k in StepKind]), name="kind_known"),
@@ -171,6 +186,21 @@ steps = Table(
     ),
     Index("steps_lease", "lease_until", postgresql_where=text(f"state = '{StepState.RUNNING.value}'")),
     Index("steps_due", "not_before", postgresql_where=text(f"state = '{StepState.WAITING.value}'")),
+    Index(
+        "steps_admission",
+        "pool",
+        "bucket",
+        "tenant_id",
+        text("priority DESC"),
+        "ready_at",
+        postgresql_where=text(f"state = '{StepState.WAITING.value}' AND bucket IS NOT NULL"),
+    ),
+    Index(
+        "steps_blocked",
+        "blocked_on",
+        "not_before",
+        postgresql_where=text(f"state = '{StepState.WAITING.value}' AND blocked_on IN ('budget', 'batch')"),
+    ),
 )
 
 attempts = Table(
@@ -243,10 +273,88 @@ dead_letters = Table(
     Column("raw", LargeBinary),  # an unreadable message, as it came
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=NOW),
     Column("resolved_at", DateTime(timezone=True)),
+    Column("fingerprint", Text),  # the same for failures of the same kind, at the same place, with the same words
+    Column("resolution", Text),  # JSON: what was done about it
     CheckConstraint(_one_of("state", DEAD_LETTER_STATES), name="state_known"),
     CheckConstraint("(step_id IS NULL) = (raw IS NOT NULL)", name="step_or_raw"),
     Index("dead_letters_open", "tenant_id", text("id DESC"), postgresql_where=text("state = 'open'")),
+    Index("dead_letters_cluster", "tenant_id", "fingerprint", postgresql_where=text("state = 'open'")),
     Index("dead_letters_one_open_per_step", "step_id", unique=True, postgresql_where=text("state = 'open'")),
+)
+
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("id", Text, primary_key=True),  # `run/<id>` or `tenant/<id>/<day>`
+    Column("tenant_id", Text, nullable=False),
+    Column("run_id", Uuid, ForeignKey("runs.id", ondelete="CASCADE")),  # none: the tenant's, for a day
+    Column("max_steps", BigInteger),
+    Column("max_tool_calls", BigInteger),
+    Column("max_tokens", BigInteger),
+    Column("max_cost_usd", Numeric(16, 8)),
+    Column("used_steps", BigInteger, nullable=False, server_default=text("0")),
+    Column("used_tool_calls", BigInteger, nullable=False, server_default=text("0")),
+    Column("used_tokens", BigInteger, nullable=False, server_default=text("0")),
+    Column("used_cost_usd", Numeric(16, 8), nullable=False, server_default=text("0")),
+    Column("alerted_at", DateTime(timezone=True)),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=NOW),
+)
+
+budget_holds = Table(
+    "budget_holds",
+    metadata,
+    Column("budget_id", Text, ForeignKey("budgets.id", ondelete="CASCADE"), primary_key=True),
+    Column("step_id", Uuid, ForeignKey("steps.id", ondelete="CASCADE"), primary_key=True),
+    Column("steps", Integer, nullable=False),
+    Column("tool_calls", Integer, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("cost_usd", Numeric(16, 8), nullable=False),
+    Index("budget_holds_step_id", "step_id"),
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("account", Text, nullable=False),
+    Column("provider_id", Text),  # none while nobody knows whether it was accepted
+    Column("state", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=NOW),
+    Column("ended_at", DateTime(timezone=True)),
+    CheckConstraint(_one_of("state", BATCH_STATES), name="state_known"),
+    Index("batches_open", "created_at", postgresql_where=text("state IN ('sending', 'sent')")),
+)
+
+batch_items = Table(
+    "batch_items",
+    metadata,
+    Column("step_id", Uuid, ForeignKey("steps.id", ondelete="CASCADE"), primary_key=True),
+    Column("batch_id", Uuid, ForeignKey("batches.id", ondelete="CASCADE")),
+    Column("custom_id", Text, unique=True),
+    Column("state", Text, nullable=False),
+    Column("result", Text),  # as the provider sent it
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=NOW),
+    Column("finished_at", DateTime(timezone=True)),
+    CheckConstraint(_one_of("state", BATCH_ITEM_STATES), name="state_known"),
+    Index("batch_items_batch_id", "batch_id"),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("data", Text, nullable=False, server_default=text("'{}'")),
+    Column("seen", Integer, nullable=False, server_default=text("1")),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=NOW),
+    Column("last_seen_at", DateTime(timezone=True), nullable=False, server_default=NOW),
+    Column("resolved_at", DateTime(timezone=True)),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    Column("send_at", DateTime(timezone=True), server_default=NOW),  # none: told
+    Index("alerts_one_open", "kind", "subject", unique=True, postgresql_where=text("resolved_at IS NULL")),
+    Index("alerts_unsent", "send_at", postgresql_where=text("send_at IS NOT NULL")),
 )
 
 audit = Table(
@@ -260,7 +368,7 @@ audit = Table(
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=NOW),
 )
 
-TENANT_TABLES = ("runs", "steps", "request_keys", "dead_letters", "audit", "api_keys")
+TENANT_TABLES = ("runs", "steps", "request_keys", "dead_letters", "audit", "api_keys", "budgets")
 """Row-level security by their own ``tenant_id``."""
-RUN_TABLES = ("attempts", "messages", "run_events")
-"""Row-level security through the run (or step) they belong to."""
+RUN_TABLES = ("attempts", "messages", "run_events", "budget_holds", "batch_items")
+"""Row-level security through the run, step or budget they belong to."""

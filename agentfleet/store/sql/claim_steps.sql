@@ -21,6 +21,8 @@ SELECT s.id::text, s.run_id::text, s.tenant_id, s.agent, r.bundle_id, s.pool, s.
        extract(epoch FROM s.claimed_at - s.ready_at)::float8, extract(epoch FROM s.claimed_at - r.created_at)::float8,
        r.deadline_at, r.traceparent, r.metadata,
        r.steps_total, r.tool_calls, r.input_tokens, r.output_tokens, r.cache_read_tokens, r.cache_write_tokens, r.cost_usd,
+       s.priority, r.account, r.lane, r.budget, r.parent_run_id::text, r.prompt_tokens,
+       extract(epoch FROM s.claimed_at - r.prompt_at)::float8,
        m.turns, m.parts, m.roles, m.contents
 FROM claimed s
 JOIN runs r ON r.id = s.run_id

@@ -12,10 +12,12 @@ WITH settled AS (
         %(verdict)s::text[], %(error)s::text[], %(request_id)s::text[], %(usage)s::text[], %(input_tokens)s::int[],
         %(output_tokens)s::int[], %(cache_read_tokens)s::int[], %(cache_write_tokens)s::int[], %(cost_usd)s::numeric[],
         %(tool_calls)s::int[], %(run_state)s::text[], %(run_output)s::text[], %(run_error)s::text[],
-        %(dead_letter_id)s::uuid[], %(worker)s::text[]
+        %(dead_letter_id)s::uuid[], %(worker)s::text[], %(bucket)s::text[], %(input_estimate)s::int[],
+        %(output_estimate)s::int[], %(fingerprint)s::text[], %(account)s::text[], %(prompt_tokens)s::int[]
     ) WITH ORDINALITY AS d(step_id, run_id, fence, event, state, spent, crashed, snoozed, expired_only, delay, blocked_on,
         verdict, error, request_id, usage, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_usd,
-        tool_calls, run_state, run_output, run_error, dead_letter_id, worker, ord)
+        tool_calls, run_state, run_output, run_error, dead_letter_id, worker, bucket, input_estimate, output_estimate,
+        fingerprint, account, prompt_tokens, ord)
 ), locked AS MATERIALIZED (
     SELECT r.id, r.tenant_id, r.agent, r.pool, r.priority, r.state, r.event_seq, r.steps_total, r.open_steps, r.waiting_steps, r.traceparent
     FROM runs r WHERE r.id = ANY(%(run_id)s::uuid[]) AND r.state = ANY(%(open_runs)s) ORDER BY r.id FOR NO KEY UPDATE
@@ -29,7 +31,8 @@ WITH settled AS (
         not_before = CASE WHEN d.state = 'waiting' THEN agentfleet_now() + make_interval(secs => d.delay) END,
         ready_at = CASE WHEN d.state = 'ready' THEN agentfleet_now() ELSE s.ready_at END,
         finished_at = CASE WHEN d.state IN ('succeeded', 'dead', 'cancelled') THEN agentfleet_now() END,
-        error = d.error
+        error = d.error, blocked_on = d.blocked_on, bucket = d.bucket,
+        input_estimate = d.input_estimate, output_estimate = d.output_estimate
     FROM settled d JOIN locked l ON l.id = d.run_id
     WHERE s.id = ANY(%(step_id)s::uuid[]) AND s.id = d.step_id AND s.run_id = d.run_id
       AND s.state = ANY(%(settleable)s) AND s.fence = d.fence
@@ -59,8 +62,8 @@ WITH settled AS (
          AS m(ord, turn, part, role, content)
     JOIN done d ON d.ord = m.ord
 ), dead_letter_rows AS (
-    INSERT INTO dead_letters (id, tenant_id, run_id, step_id, verdict, error)
-    SELECT dead_letter_id, tenant_id, run_id, step_id, verdict, error FROM done
+    INSERT INTO dead_letters (id, tenant_id, run_id, step_id, verdict, error, fingerprint)
+    SELECT dead_letter_id, tenant_id, run_id, step_id, verdict, error, fingerprint FROM done
     WHERE dead_letter_id IS NOT NULL AND run_id NOT IN (SELECT run_id FROM done WHERE run_state = 'failed')
 ), follow AS (
     SELECT n.*, d.run_id,
@@ -73,7 +76,7 @@ WITH settled AS (
     SELECT d.run_id,
            count(*) FILTER (WHERE d.state = 'succeeded') AS closed,
            count(*) FILTER (WHERE d.state = 'waiting') AS waiting,
-           max(d.blocked_on) AS blocked_on,
+           max(d.blocked_on) AS blocked_on, max(d.account) AS account, max(d.prompt_tokens) AS prompt_tokens,
            sum(d.tool_calls) AS tool_calls, sum(d.input_tokens) AS input_tokens, sum(d.output_tokens) AS output_tokens,
            sum(d.cache_read_tokens) AS cache_read_tokens, sum(d.cache_write_tokens) AS cache_write_tokens,
            sum(d.cost_usd) AS cost_usd,
@@ -91,7 +94,7 @@ WITH settled AS (
            l.open_steps - t.closed + coalesce(p.direct, 0) AS still_open,
            l.waiting_steps + t.waiting AS now_waiting, t.*
     FROM locked l
-    JOIN (SELECT run_id AS t_run_id, closed, waiting, blocked_on, tool_calls, input_tokens, output_tokens, cache_read_tokens,
+    JOIN (SELECT run_id AS t_run_id, closed, waiting, blocked_on, account, prompt_tokens, tool_calls, input_tokens, output_tokens, cache_read_tokens,
                  cache_write_tokens, cost_usd, run_state, run_output, run_error FROM tally) t ON t.t_run_id = l.id
     LEFT JOIN spawned p ON p.run_id = l.id
 ), event_rows AS (
@@ -126,6 +129,8 @@ WITH settled AS (
                  AND c.now_waiting > 0 AND c.now_waiting = c.still_open + c.fires::int
             THEN coalesce(c.blocked_on, r.blocked_on, 'timer') END,
         output = c.run_output, error = coalesce(c.run_error, r.error),
+        account = coalesce(c.account, r.account), prompt_tokens = coalesce(c.prompt_tokens, r.prompt_tokens),
+        prompt_at = CASE WHEN c.prompt_tokens IS NULL THEN r.prompt_at ELSE agentfleet_now() END,
         started_at = coalesce(r.started_at, agentfleet_now()),
         finished_at = CASE WHEN c.run_state IN ('succeeded', 'failed') THEN agentfleet_now() END
     FROM counted c WHERE r.id = c.run_id AND r.id = ANY(%(run_id)s::uuid[])

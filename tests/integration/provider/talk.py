@@ -28,7 +28,9 @@ def message(turn: int, role: str, *blocks: Any, part: int = 0) -> Message:
 def ask(*conversation: Message, max_tokens: int = 1_000, **changes: Any) -> ReasonRequest:
     """A request; says hello unless told otherwise."""
     bundle = Bundle("b_test", "tester", {**SPEC, **changes})
-    return ReasonRequest(bundle, conversation or (message(0, "user", "Say hello."),), max_tokens, "run-1", "step-1")
+    return ReasonRequest(
+        bundle, conversation or (message(0, "user", "Say hello."),), max_tokens, "run-1", "step-1", bundle.spec["model"]
+    )
 
 
 def event(kind: str, **fields: Any) -> str:

@@ -24,13 +24,17 @@ from agentfleet.store.database import sqlalchemy_url
 from agentfleet.store.tables import metadata
 from tests.acceptance.fleet import until
 from tests.factories import execute
-from tests.integration.engine.locks import blocked
 
 SCHEMA = """
 SELECT 'constraint', conrelid::regclass::text, conname::text, pg_get_constraintdef(oid) FROM pg_constraint
 WHERE connamespace = 'public'::regnamespace AND contype <> 'n' AND conrelid::regclass::text <> 'alembic_version'
 UNION ALL SELECT 'index', tablename::text, indexname::text, indexdef FROM pg_indexes
 WHERE schemaname = 'public' AND tablename <> 'alembic_version' ORDER BY 1, 2, 3
+"""
+
+WAITING = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND query LIKE 'SELECT pg_try_advisory_lock%' OR query = 'COMMIT'
 """
 
 
@@ -84,7 +88,7 @@ async def test_two_migrations_at_once_wait_for_each_other(empty_database):
         holder.execute("SELECT pg_advisory_lock(%s)", [lock])
         code = f"from agentfleet.store import migrate; migrate.upgrade({url!r})"
         migrating = [await asyncio.create_subprocess_exec(sys.executable, "-c", code) for _ in range(2)]
-        await blocked(url, 2)
+        await until(lambda: execute(url, WAITING) == [(2,)], "both look at the lock")
         holder.execute("SELECT pg_advisory_unlock(%s)", [lock])
     assert [await one.wait() for one in migrating] == [0, 0]
     assert migrate.current(url)[0] == revisions()[0]

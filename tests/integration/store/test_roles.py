@@ -15,10 +15,10 @@ ADD, CHANGE = {"SELECT", "INSERT"}, {"SELECT", "INSERT", "UPDATE"}
 EVERYTHING = {"SELECT", "INSERT", "UPDATE", "DELETE"}
 APP = {
     "tenants": ADD, "api_keys": ADD, "bundles": ADD, "request_keys": ADD, "messages": ADD, "run_events": ADD,
-    "attempts": ADD, "audit": ADD, "runs": CHANGE, "steps": CHANGE, "dead_letters": CHANGE,
-    "alembic_version": {"SELECT"},
+    "attempts": ADD, "audit": ADD, "runs": CHANGE, "steps": CHANGE, "dead_letters": CHANGE, "budgets": CHANGE,
+    "budget_holds": {"SELECT"}, "batch_items": {"SELECT"}, "alembic_version": {"SELECT"},
 }  # fmt: skip
-FLEET = {table: EVERYTHING if table != "audit" else ADD for table in APP}
+FLEET = {table: EVERYTHING if table != "audit" else ADD for table in (*APP, "batches", "alerts")}
 GRANTS = """
 SELECT c.relname::text, array_agg(a.privilege_type ORDER BY 1) FROM pg_class c, aclexplode(c.relacl) a
 WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND c.relname <> 'test_clock'

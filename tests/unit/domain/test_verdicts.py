@@ -12,6 +12,7 @@ from agentfleet.domain.verdicts import VERDICTS, Verdict, classify
 
 EXPECTED: dict[type[e.StepError], Verdict] = {
     e.ProviderRateLimited: Verdict.RETRY_AT,
+    e.ProviderBusy: Verdict.RETRY_AT,
     e.ProviderOverloaded: Verdict.OVERLOADED,
     e.ProviderUnavailable: Verdict.BACKOFF,
     e.ProviderParked: Verdict.PARK,

@@ -19,7 +19,7 @@ ODD = '[ {"type":"tool_use","input":{"z":1e2,"a":"\\u00e4 ä", "n":1234567890123
 
 def body(*conversation: Message, **changes) -> str:
     bundle = Bundle("b", "a", {**SPEC, **changes})
-    return request_body(ReasonRequest(bundle, conversation, 99, "r", "s")).decode()
+    return request_body(ReasonRequest(bundle, conversation, 99, "r", "s", bundle.spec["model"])).decode()
 
 
 def test_what_was_stored_is_sent_byte_for_byte():
