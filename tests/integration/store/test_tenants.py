@@ -11,13 +11,24 @@ from tests.factories import claim, execute, submit, tally
 from tests.integration.engine.outcomes import failed
 from tests.scripted import Bells
 
-OF_NOBODY = {"tenants", "bundles", "alembic_version", "test_clock"}
+OF_NOBODY = {"tenants", "bundles", "alembic_version", "test_clock", "batches", "alerts"}
 """Tables without rows that belong to a tenant."""
 OWNED = sorted({table.name for table in tables.metadata.tables.values()} - OF_NOBODY)
 
 
+SPENT = """
+WITH given AS (SELECT %s AS tenant, 'run/' || %s AS budget, %s::uuid AS step),
+budget AS (INSERT INTO budgets (id, tenant_id) SELECT budget, tenant FROM given),
+held AS (
+    INSERT INTO budget_holds (budget_id, step_id, steps, tool_calls, tokens, cost_usd)
+    SELECT budget, step, 1, 0, 0, 0 FROM given
+)
+INSERT INTO batch_items (step_id, state) SELECT step, 'sending' FROM given
+"""
+
+
 @pytest.fixture
-async def both(db, app_db) -> dict[str, str]:
+async def both(db, app_db, database_url) -> dict[str, str]:
     """Two tenants with a row in every table; their run ids."""
     found: dict[str, str] = {}
     for tenant in ("acme", "rival"):
@@ -26,6 +37,7 @@ async def both(db, app_db) -> dict[str, str]:
         await audit.record(app_db, Principal("key", tenant), "look", [accepted.run_id])
         dead = failed(await claim(db, accepted.step_id), ProviderRejected("no"))
         assert await Settler(db, Bells(), window=10)(dead, "w:1")
+        execute(database_url, SPENT, tenant, accepted.run_id, accepted.step_id)
         found[tenant] = accepted.run_id
     return found
 
