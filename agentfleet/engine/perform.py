@@ -104,6 +104,7 @@ class Performer:
             account=claimed.account,
             prompt_tokens=claimed.prompt_tokens,
             prompt_age=claimed.prompt_age,
+            lane=claimed.lane,
         )
         still_ours()
         try:

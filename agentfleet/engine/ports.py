@@ -25,6 +25,8 @@ class ReasonRequest:
     prompt_tokens: int | None = None
     """Tokens of the last prompt with its answer, with which this one begins, and its age in seconds."""
     prompt_age: float | None = None
+    lane: str | None = None
+    """``batch`` when the answer may take hours."""
 
 
 @dataclass(frozen=True, slots=True)
