@@ -25,6 +25,8 @@ from agentfleet.broker.pulse import PULSE
 from agentfleet.broker.watchdog import Watchdog
 from agentfleet.domain.errors import InvalidInput
 from agentfleet.domain.retry import RetryPolicy
+from agentfleet.domain.webhooks import signing_key
+from agentfleet.engine.alert import AlertSender
 from agentfleet.engine.cancel import Canceller, Expirer
 from agentfleet.engine.claim import Claims
 from agentfleet.engine.dispatch import Dispatcher
@@ -40,6 +42,7 @@ from agentfleet.engine.serve import StepServer
 from agentfleet.engine.settle import Settler
 from agentfleet.engine.submit import Submitter
 from agentfleet.provider.factory import make_reasoner
+from agentfleet.provider.limits import Limits, connections_for
 from agentfleet.settings import Settings
 from agentfleet.store import health
 from agentfleet.store.bundles import Bundles
@@ -76,6 +79,7 @@ class Reconciler:
     republisher: Republisher
     expirer: Expirer
     meter: Meter
+    alerts: AlertSender
 
 
 def worker_name() -> str:
@@ -135,6 +139,25 @@ def retry_policy(settings: Settings) -> RetryPolicy:
     return RetryPolicy(settings.max_attempts, settings.retry_base, settings.retry_cap)
 
 
+def alert_sender(settings: Settings, db: Database) -> AlertSender:
+    """Who tells humans."""
+    url, secret = settings.alert_webhook_url, settings.alert_webhook_secret
+    key = None if secret is None else signing_key(secret.get_secret_value())
+    return AlertSender(db, None if url is None else url.get_secret_value(), key)
+
+
+def provider_limits(settings: Settings) -> Limits:
+    """How much of the network one worker uses for model calls."""
+    return Limits(
+        settings.provider_pool_size or connections_for(settings.worker_capacity),
+        settings.provider_pool_per_host,
+        settings.provider_connect_timeout,
+        settings.provider_first_byte_timeout,
+        settings.provider_idle_timeout,
+        settings.provider_keep_alive,
+    )
+
+
 @asynccontextmanager
 async def ingress(settings: Settings) -> AsyncGenerator[Ingress]:
     """The HTTP API's parts, connected."""
@@ -167,8 +190,7 @@ async def worker(settings: Settings) -> AsyncGenerator[Serving]:
             settings.provider,
             base_url=settings.provider_base_url,
             api_key=None if settings.provider_api_key is None else settings.provider_api_key.get_secret_value(),
-            read_timeout=settings.provider_read_timeout,
-            max_connections=settings.worker_capacity,
+            limits=provider_limits(settings),
         )
         stack.push_async_callback(reasoner.close)
         deltas = RedisDeltas(redis, prefix=settings.redis_prefix)
@@ -203,6 +225,8 @@ async def reconciler(settings: Settings) -> AsyncGenerator[Reconciler]:
         db, redis = await _servers(stack, settings, FLEET_ROLE, "reconciler")
         publisher = RedisPublisher(redis, prefix=settings.redis_prefix)
         settler = Settler(db, publisher, window=settings.dispatch_window)
+        alerts = alert_sender(settings, db)
+        stack.push_async_callback(alerts.close)
         yield Reconciler(
             settings,
             db,
@@ -229,6 +253,7 @@ async def reconciler(settings: Settings) -> AsyncGenerator[Reconciler]:
             ),
             Expirer(db, Canceller(db, publisher)),
             Meter(db),
+            alerts,
         )
 
 

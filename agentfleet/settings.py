@@ -3,10 +3,15 @@
 Values come from the environment (prefix ``AGENTFLEET_``). Cross-checks fail at start and name both values.
 """
 
+import os
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, Field, SecretStr, model_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from agentfleet.domain.errors import InvalidInput
+from agentfleet.domain.webhooks import signing_key
 
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -58,10 +63,32 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("AGENTFLEET_PROVIDER_API_KEY", "ANTHROPIC_API_KEY"),
         description="The provider's key; ANTHROPIC_API_KEY is read too.",
     )
-    provider_read_timeout: Seconds = Field(
-        default=120.0, description="Longest silence inside one model call. Pings count as sound."
+    accounts: SecretStr | None = Field(
+        default=None,
+        description="Several accounts or platforms: a JSON list, or `@/path/to/file.json`. In place of the key and the URL above. See docs/guides/accounts.md.",
     )
-    reason_timeout: Seconds = Field(default=600.0, description="Longest whole model call.")
+    provider_pool_size: int | None = Field(
+        default=None,
+        ge=1,
+        description="Most connections of one worker process to the provider, all accounts together; a call takes one. Unset: as many as AGENTFLEET_WORKER_CAPACITY, if the limit of open files (ulimit -n) less 256 allows.",
+    )
+    provider_pool_per_host: int | None = Field(
+        default=None, ge=1, description="Most of them to one host. Unset: as many as to all."
+    )
+    provider_keep_alive: Seconds = Field(
+        default=15.0,
+        description="How long an idle connection is kept: below what servers and NATs usually grant, so that none is used that is dead.",
+    )
+    provider_connect_timeout: Seconds = Field(
+        default=5.0, description="Longest way to a connection: name resolution, TCP and TLS."
+    )
+    provider_first_byte_timeout: Seconds = Field(
+        default=60.0, description="Longest wait for the first byte of an answer, connecting included."
+    )
+    provider_idle_timeout: Seconds = Field(
+        default=30.0, description="Longest silence inside an answer that has begun. Pings count as sound."
+    )
+    reason_timeout: Seconds = Field(default=600.0, description="Longest whole model call, however steadily it drips.")
 
     # Leases
     lease: Seconds = Field(
@@ -101,6 +128,16 @@ class Settings(BaseSettings):
     republish_after: Seconds = Field(
         default=5.0,
         description="A message unclaimed for this long counts as lost: when the queue is empty, or after 3 times the recent p99, too.",
+    )
+
+    # Alerts
+    alert_webhook_url: SecretStr | None = Field(
+        default=None,
+        description="Where alerts are posted, as https://…; see docs/guides/alerts.md. Unset: they are only logged, listed and counted.",
+    )
+    alert_webhook_secret: SecretStr | None = Field(
+        default=None,
+        description="Signs what is posted (Standard Webhooks): whsec_ and 24 to 64 bytes as base64. Unset: nothing is signed.",
     )
 
     # Retries
@@ -177,6 +214,36 @@ class Settings(BaseSettings):
             values["agents"] = tuple(name.strip() for name in agents.split(",") if name.strip())
         return values
 
+    @field_validator("alert_webhook_url")
+    @classmethod
+    def _is_a_url(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(("https://", "http://")):
+            raise ValueError("must be an https:// or http:// URL")
+        return url
+
+    @field_validator("alert_webhook_secret")
+    @classmethod
+    def _is_a_key(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None:
+            try:
+                signing_key(secret.get_secret_value())
+            except InvalidInput as error:
+                raise ValueError(error.problem) from error
+        return secret
+
+    @field_validator("accounts")
+    @classmethod
+    def _read_file(cls, value: SecretStr | None) -> SecretStr | None:
+        text = "" if value is None else value.get_secret_value().strip()
+        if not text.startswith("@"):
+            return value if text else None
+        try:
+            return SecretStr(Path(text[1:]).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"{text[1:]} cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}"
+            ) from None
+
     @model_validator(mode="after")
     def _cross_checks(self) -> Self:
         if self.heartbeat * 2 > self.lease:
@@ -188,3 +255,8 @@ class Settings(BaseSettings):
                 f"AGENTFLEET_RETRY_BASE ({self.retry_base:g} s) must not exceed AGENTFLEET_RETRY_CAP ({self.retry_cap:g} s)"
             )
         return self
+
+
+def environment(name: str) -> str | None:
+    """An environment variable that a setting names, such as an account's ``api_key_env``."""
+    return os.environ.get(name)

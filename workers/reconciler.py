@@ -11,6 +11,9 @@ from agentfleet.store.leadership import Leadership
 from agentfleet.telemetry import logs, metrics
 from workers.loops import Duty, lead
 
+PRUNE_EVERY = 3_600.0
+"""Seconds; what is kept for days need not be forgotten at once."""
+
 
 def duties(parts: bootstrap.Reconciler) -> list[Duty]:
     """Every periodic duty: one row each."""
@@ -20,6 +23,8 @@ def duties(parts: bootstrap.Reconciler) -> list[Duty]:
         Duty("rescue", parts.rescuer.run_once, every),
         Duty("republish", parts.republisher.run_once, every),
         Duty("expire", parts.expirer.run_once, every),
+        Duty("alert", parts.alerts.run_once, every * 5),
+        Duty("prune_alerts", parts.alerts.prune, PRUNE_EVERY),
         Duty("measure", _quietly(parts), every * 5),
     ]
 

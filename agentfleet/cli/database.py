@@ -1,6 +1,7 @@
 """Which database a command works on: the one that is set, or that of the `agentfleet dev` in this directory."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -8,6 +9,9 @@ from agentfleet.cli.connect import DATA_DIR
 
 if TYPE_CHECKING:
     from agentfleet.settings import Settings
+    from agentfleet.store.database import Database
+
+Found = TypeVar("Found")
 
 
 def database_url(settings: "Settings") -> str:
@@ -26,3 +30,25 @@ def database_url(settings: "Settings") -> str:
             "and no `agentfleet dev` has run in this directory."
         )
     return url
+
+
+def in_database(ask: "Callable[[Database], Awaitable[Found]]") -> Found:
+    """What ``ask`` finds in the database that is set, or in that of the stack here, with the fleet's role."""
+    import asyncio
+
+    from agentfleet import bootstrap
+    from agentfleet.settings import Settings
+    from agentfleet.store.database import FLEET_ROLE
+
+    settings = Settings()
+    settings = settings.model_copy(update={"database_url": database_url(settings), "pool_size": 1})
+
+    async def asking() -> Found:
+        db = bootstrap.database(settings, FLEET_ROLE, "cli")
+        try:
+            await db.open()
+            return await ask(db)
+        finally:
+            await db.close()
+
+    return asyncio.run(asking())

@@ -68,7 +68,15 @@ OLDEST_READY = Gauge("agentfleet_oldest_ready_seconds", "Age of the oldest step 
 OUTBOX_LAG = Gauge("agentfleet_outbox_lag_seconds", "Age of the oldest message that nobody has claimed.", ["pool"])
 SLOTS = Gauge("agentfleet_slots", "Steps that this worker may have in flight.", ["pool"])
 SLOTS_BUSY = Gauge("agentfleet_slots_busy", "Steps that this worker has in flight.", ["pool"])
+PROVIDER_CONNECTIONS = Gauge(
+    "agentfleet_provider_connections",
+    "Connections of this worker to the provider: `busy` ones, and their `limit`.",
+    ["state"],
+)
 LEASE_EXPIRED = Gauge("agentfleet_lease_expired", "Running steps whose lease has ended, at the last look.")
+ALERTS_OPEN = Gauge(
+    "agentfleet_alerts_open", "Alerts that nobody has resolved. Every reconciler tells the same.", ["kind"]
+)
 LEADER = Gauge("agentfleet_leader", "1 while this process leads its duty.", ["duty"])
 BUILD_INFO = Gauge("agentfleet_build_info", "Always 1; the labels say what runs.", ["version", "python"])
 

@@ -28,7 +28,7 @@ AS_TENANT = {
     "replay_dead_letters",
 }
 """Statements that the ingress runs, under row-level security."""
-SMALL = {"authenticate", "bury_message", "find_bundles", "save_bundle"}
+SMALL = {"authenticate", "bury_message", "find_bundles", "raise_alert", "save_bundle"}
 """Inserts, and lookups in tables that stay small."""
 WHOLE = {
     "runs_by_tenant": r"\(id = ",
