@@ -317,8 +317,9 @@ batches = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("account", Text, nullable=False),
-    Column("provider_id", Text),  # none while nobody knows whether it was accepted
+    Column("provider_id", Text, unique=True),  # none while nobody knows whether it was accepted
     Column("state", Text, nullable=False),
+    Column("requests", Integer, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=NOW),
     Column("ended_at", DateTime(timezone=True)),
     CheckConstraint(_one_of("state", BATCH_STATES), name="state_known"),

@@ -58,9 +58,11 @@ CREATE TABLE batches (
     account TEXT NOT NULL,
     provider_id TEXT,
     state TEXT NOT NULL,
+    requests INTEGER NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT agentfleet_now() NOT NULL,
     ended_at TIMESTAMP WITH TIME ZONE,
     CONSTRAINT batches_pkey PRIMARY KEY (id),
+    CONSTRAINT batches_provider_id_key UNIQUE (provider_id),
     CONSTRAINT batches_state_known CHECK (state IN ('sending', 'sent', 'ended', 'lost'))
 );
 
