@@ -5,40 +5,30 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from agentfleet.domain.errors import InvalidInput
+from agentfleet.provider.connections import Connections
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
 
 ANTHROPIC = "https://api.anthropic.com"
-CONNECT_TIMEOUT = 10.0
-"""Seconds for TCP and TLS: a thousand handshakes at once take one core seconds."""
-QUEUE_TIMEOUT = 30.0
-"""Seconds for the whole way to a connection, name resolution included."""
-WRITE_TIMEOUT = 60.0
-KEEP_ALIVE = 15.0
-"""Seconds that an idle connection is kept: below what servers and NATs usually grant, so that none is reused dead."""
 
 
-def build_client(
-    base_url: str | None, api_key: str | None, *, read_timeout: float, max_connections: int
-) -> "AsyncAnthropic":
-    """A client for the event loop that will use it; build it after any fork.
+def build_client(base_url: str | None, api_key: str | None, connections: Connections) -> "AsyncAnthropic":
+    """The client of one account, for the event loop that will use it; build it after any fork.
 
-    ``read_timeout`` is the longest silence in seconds. Raises ``InvalidInput`` when it could not work.
+    All accounts of a process share ``connections``. Raises ``InvalidInput`` when it could not work.
     """
     url, key = _checked_url(base_url), _checked_key(api_key)
-    from anthropic import AsyncAnthropic, DefaultAioHttpClient
-    from httpx2 import Limits, Timeout
+    from anthropic import AsyncAnthropic
 
-    timeout = Timeout(connect=CONNECT_TIMEOUT, read=read_timeout, write=WRITE_TIMEOUT, pool=QUEUE_TIMEOUT)
-    limits = Limits(max_connections=max_connections, max_keepalive_connections=None, keepalive_expiry=KEEP_ALIVE)
-    # The aiohttp transport: the default one searches all open requests whenever one starts or ends.
+    from agentfleet.provider.http import LimitedClient
+
     # A proxy named by the environment must not capture a simulator on this machine.
-    http = DefaultAioHttpClient(timeout=timeout, limits=limits, trust_env=not _is_loopback(url))
+    http = LimitedClient(connections, trust_env=not _is_loopback(url))
     return AsyncAnthropic(
         api_key=key,
         base_url=url,
-        timeout=timeout,
+        timeout=http.timeout,
         max_retries=0,  # retries belong to the store, where they are visible, durable and hold no worker
         http_client=http,
         open_telemetry=False,  # it would send our trace ids to the provider

@@ -7,7 +7,8 @@ errors. The exception itself must not be kept: it holds its request, and the req
 
 from functools import cache
 
-from agentfleet.domain.errors import ProviderError, ProviderRejected, ProviderUnavailable, StepError
+from agentfleet.domain.errors import ProviderBusy, ProviderError, ProviderRejected, ProviderUnavailable, StepError
+from agentfleet.provider.limits import NoneFree, TooSlow
 from agentfleet.provider.redact import redact
 from agentfleet.provider.refusals import refused
 
@@ -57,6 +58,8 @@ def _rows(*, unsent: bool) -> tuple[Row, ...]:
     ours = (ValueError, TypeError) if unsent else ()
     malformed = (ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError)
     return (
+        ((NoneFree,), ProviderBusy, "not sent"),
+        ((TooSlow,), ProviderUnavailable, "cut off"),
         (misused, ProviderRejected, "the client is misconfigured"),
         (transport, ProviderUnavailable, "the connection broke"),
         (ours, ProviderRejected, "the request is malformed"),

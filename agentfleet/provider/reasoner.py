@@ -10,19 +10,21 @@ from agentfleet.domain.errors import ProviderError, StepError
 from agentfleet.engine.ports import Reasoned, ReasonRequest
 from agentfleet.provider.call import Call
 from agentfleet.provider.client import build_client
+from agentfleet.provider.connections import Connections
 from agentfleet.provider.errors import translate
+from agentfleet.provider.limits import Limits
 from agentfleet.provider.measure import count_failure, count_success
 
 
 class AnthropicReasoner:
     """Calls the Messages API at ``base_url`` with ``api_key``.
 
-    ``read_timeout`` is the longest silence in seconds; the length of a whole call is the caller's business. Raises
-    ``InvalidInput`` when it is not configured. Imports the SDK: construct it after any fork, before the work begins.
+    Its connections keep to ``limits``; how long a whole call takes is the caller's business. Raises ``InvalidInput``
+    when it is not configured. Imports the SDK: construct it after any fork, before the work begins.
     """
 
-    def __init__(self, base_url: str | None, api_key: str | None, *, read_timeout: float, max_connections: int) -> None:
-        self._client = build_client(base_url, api_key, read_timeout=read_timeout, max_connections=max_connections)
+    def __init__(self, base_url: str | None, api_key: str | None, *, limits: Limits) -> None:
+        self._client = build_client(base_url, api_key, Connections(limits))
 
     async def reason(self, request: ReasonRequest, on_text: Callable[[str], None] | None) -> Reasoned:
         """One complete turn; raises the ``StepError`` that says why there is none."""

@@ -8,10 +8,8 @@ from pathlib import Path
 from agentfleet.agents.registry import Registry
 from agentfleet.cli.checks.finding import Finding, fail, ok, warn
 from agentfleet.domain.errors import InvalidInput
+from agentfleet.provider.limits import SPARE_FILES
 from agentfleet.settings import Settings
-
-SPARE_FILES = 256
-"""Beside the calls in flight: databases, Redis, logs, libraries."""
 
 
 def check_agents(settings: Settings) -> Iterator[Finding]:

@@ -35,7 +35,8 @@ SETTINGS: Mapping[str, object] = {
     "retry_base": 0.2,
     "retry_cap": 1,
     "max_attempts": 1000,  # the nemesis would use up any number that makes sense
-    "provider_read_timeout": 2,
+    "provider_first_byte_timeout": 2,
+    "provider_idle_timeout": 2,
     "pool_size": 2,
     "log_level": "info",
 }

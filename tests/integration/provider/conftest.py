@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from agentfleet.provider.factory import make_reasoner
+from agentfleet.provider.limits import Limits
 from agentfleet.provider.reasoner import AnthropicReasoner
 from agentfleet.simulator.serve import Running, background
 
@@ -30,12 +31,12 @@ def sim(_served: Running) -> Running:
 
 @pytest.fixture
 async def connect() -> AsyncIterator[Connect]:
-    """Makes a reasoner for a base URL; closed after the test."""
+    """Makes a reasoner for a base URL, within these limits; closed after the test."""
     async with AsyncExitStack() as stack:
 
-        def make(base_url: str, read_timeout: float = 30.0) -> AnthropicReasoner:
+        def make(base_url: str, **limits: float) -> AnthropicReasoner:
             reasoner = make_reasoner(
-                "anthropic", base_url=base_url, api_key=KEY, read_timeout=read_timeout, max_connections=100
+                "anthropic", base_url=base_url, api_key=KEY, limits=Limits(**{"connections": 100, **limits})
             )
             assert isinstance(reasoner, AnthropicReasoner)
             stack.push_async_callback(reasoner.close)

@@ -13,6 +13,8 @@ from agentfleet.simulator.serve import Running
 from tests.integration.provider.conftest import KEY, Connect
 from tests.integration.provider.talk import ask
 
+PATIENCE = {"first_byte": 0.3, "idle": 0.3}
+
 
 @dataclass(frozen=True)
 class Fails:
@@ -128,7 +130,7 @@ async def test_a_fault_becomes_our_error_with_its_verdict_and_without_the_key(
 ):
     expected = EXPECTED[name]
     assert isinstance(expected, Fails)
-    reasoner = connect(f"{sim.url}/s/{name}", read_timeout=0.3 if "stall" in name else 30)
+    reasoner = connect(f"{sim.url}/s/{name}", **(PATIENCE if "stall" in name else {}))
     with pytest.raises(e.ProviderError) as caught:
         await reasoner.reason(ask(), None)
     error = caught.value

@@ -6,8 +6,9 @@ import pytest
 
 from agentfleet.domain.errors import InvalidInput
 from agentfleet.provider.factory import make_reasoner
+from agentfleet.provider.limits import Limits
 
-PLAIN: dict[str, Any] = {"base_url": None, "api_key": "k", "read_timeout": 120.0, "max_connections": 10}
+PLAIN: dict[str, Any] = {"base_url": None, "api_key": "k", "limits": Limits(10)}
 
 
 class Own:
