@@ -8,6 +8,7 @@ from typing import Any, Protocol, assert_never
 
 from agentfleet.domain.budget import Usage
 from agentfleet.domain.errors import ProviderError, StepError
+from agentfleet.domain.fingerprint import fingerprint
 from agentfleet.domain.model import Claimed, Event, RunEnd, Settlement, StepKind
 from agentfleet.domain.plan import Continue, Finish, GiveUp, Plan
 from agentfleet.domain.retry import ALONE, Bury, Company, FailRun, HandBack, RetryAfter, RetryPolicy, SnoozeFor, decide
@@ -34,6 +35,7 @@ class EventType(StrEnum):
     STEP_DEAD = "step.dead"
     STEP_CANCELLED = "step.cancelled"
     STEP_REPLAYED = "step.replayed"
+    STEP_SKIPPED = "step.skipped"
 
 
 class Attempted(Protocol):
@@ -43,6 +45,8 @@ class Attempted(Protocol):
     def step_id(self) -> str: ...
     @property
     def run_id(self) -> str: ...
+    @property
+    def agent(self) -> str: ...
     @property
     def kind(self) -> StepKind: ...
     @property
@@ -173,6 +177,7 @@ def failed(
         input_estimate=need.input_tokens if need else None,
         output_estimate=need.output_tokens if need else None,
         verdict=final.value,
+        fingerprint=_fingerprint(attempted, described) if event is StepEvent.BURY else None,
         error=text,
         request_id=error.request_id if isinstance(error, ProviderError) else None,
         events=tuple(events),
@@ -189,6 +194,11 @@ def describe(error: BaseException, verdict: Verdict) -> dict[str, Any]:
         whole = len(text) <= MAX_ERROR_CHARS * 4
         described["detail"] = json.loads(text, parse_constant=str) if whole else {"cut": text[: MAX_ERROR_CHARS * 4]}
     return described
+
+
+def _fingerprint(attempted: Attempted, described: Mapping[str, Any]) -> str:
+    place = {"agent": attempted.agent, "kind": attempted.kind.value, "name": attempted.name}
+    return fingerprint(described["verdict"], **place, error=described)
 
 
 def _clean(text: str) -> str:

@@ -33,6 +33,7 @@ class Expired:
 
     step_id: str
     run_id: str
+    agent: str
     kind: StepKind
     name: str
     seq: int
@@ -128,9 +129,9 @@ async def bury_message(db: Database, dead_letter_id: str, raw: bytes, problem: s
 
 
 def _expired(row: tuple[Any, ...]) -> Expired:
-    size, likelier, tied, quick, deaths = row[12:]
+    size, likelier, tied, quick, deaths = row[13:]
     company = ALONE if size is None else Company(size, likelier, tied, quick)
-    return Expired(row[0], row[1], StepKind(row[2]), *row[3:12], company=company, deaths=deaths)
+    return Expired(row[0], row[1], row[2], StepKind(row[3]), *row[4:13], company=company, deaths=deaths)
 
 
 def _doorbell(row: tuple[Any, ...]) -> Doorbell:

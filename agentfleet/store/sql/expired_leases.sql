@@ -9,7 +9,7 @@ WITH suspect AS (
     FROM steps WHERE state = 'running' AND crashes > 0 AND kind = 'tool'
       AND worker IN (SELECT worker FROM steps WHERE state = 'running' AND lease_until < agentfleet_now())
 )
-SELECT s.id::text, s.run_id::text, s.kind, s.name, s.seq, s.effect, s.fence, s.attempt, s.crashes, s.snoozes, s.worker,
+SELECT s.id::text, s.run_id::text, s.agent, s.kind, s.name, s.seq, s.effect, s.fence, s.attempt, s.crashes, s.snoozes, s.worker,
        extract(epoch FROM agentfleet_now() - s.lease_until)::float8,
        p.size::int, p.likelier::int, p.tied, s.lease_until <= s.claimed_at + make_interval(secs => %(lease)s),
        (SELECT json_agg(json_build_object(

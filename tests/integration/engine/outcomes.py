@@ -12,7 +12,7 @@ from agentfleet.domain.plan import Continue, Finish, LoopState, after_tool
 from agentfleet.domain.retry import RetryPolicy
 from agentfleet.engine.settle import Settler
 from agentfleet.store.database import Database
-from tests.factories import EFFECTS, MODEL, Made, step_row
+from tests.factories import AGENT, EFFECTS, MODEL, Made, step_row
 from tests.scripted import Bells
 
 USAGE = Usage(7, 5, 3, 2, Decimal("0.25"))
@@ -27,6 +27,7 @@ class Held:
     fence: int
     kind: StepKind = StepKind.TOOL
     name: str = "look"
+    agent: str = AGENT
     seq: int = 0
     turn: int = 2
     part: int = 0
@@ -88,6 +89,7 @@ async def hold_again(db: Database, step_id: str) -> Held:
         row.fence,
         StepKind(row.kind),
         row.name,
+        row.agent,
         row.seq,
         row.turn,
         row.part,

@@ -244,3 +244,8 @@ def test_a_model_call_tells_its_cost_and_a_tool_call_counts_as_one() -> None:
     assert "cost_usd" not in json.loads(tool.events[0].data)
     assert (reason.tool_calls, tool.tool_calls) == (0, 1)
     assert tool.usage == Usage()
+
+
+@given(failures)
+def test_what_is_buried_has_a_fingerprint_and_nothing_else_has_one(done: Settlement) -> None:
+    assert (done.fingerprint is not None) == (done.event is StepEvent.BURY)
