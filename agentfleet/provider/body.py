@@ -28,11 +28,12 @@ _SAYS_NOTHING = frozenset({"", '{"type":"text","text":""}'})
 Json = dict[str, Any]
 
 
-def request_body(request: ReasonRequest) -> bytes:
-    """The UTF-8 JSON of one streaming Messages API call."""
+def request_body(request: ReasonRequest, envelope: Mapping[str, Any] | None = None) -> bytes:
+    """The UTF-8 JSON of one streaming Messages API call; ``envelope`` has the fields that its platform decides."""
     ttl = cache_ttl(request)
     mark = None if ttl is None else {"type": "ephemeral", **({"ttl": "1h"} if ttl == HOUR else {})}
-    head = {"model": request.model, "max_tokens": request.max_tokens, "stream": True, **_head(request, mark)}
+    outside = {"model": request.model, "stream": True} if envelope is None else envelope
+    head = {**outside, "max_tokens": request.max_tokens, **_head(request, mark)}
     messages = ",".join(_messages(request.conversation, mark))
     return f'{dumps(head)[:-1]},"messages":[{messages}]}}'.encode()
 

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any, TypeVar
 
-from anthropic import DefaultAioHttpClient
+from anthropic import AsyncStream, DefaultAioHttpClient
 from httpx2 import AsyncByteStream, ConnectTimeout, Request, Response, Timeout
 from httpx2 import Limits as TransportLimits
 
@@ -18,6 +18,13 @@ from agentfleet.provider.limits import TooSlow
 T = TypeVar("T")
 
 WRITE_TIMEOUT = 60.0
+
+
+class RawStream(AsyncStream[object]):
+    """An answer as it comes: whoever reads ``response`` knows the framing, so the SDK's own reader is not made."""
+
+    def __init__(self, *, response: Response, **_: Any) -> None:
+        self.response = response
 
 
 class LimitedClient(DefaultAioHttpClient):
