@@ -25,6 +25,7 @@ from sqlalchemy import (
     text,
 )
 
+from agentfleet.domain.batch import ItemState
 from agentfleet.domain.model import StepKind
 from agentfleet.domain.states import BLOCKED_ON, RUN_FINAL, RunState, StepState
 
@@ -41,7 +42,7 @@ metadata = MetaData(
 EFFECTS = ("read", "idempotent", "unsafe")
 DEAD_LETTER_STATES = ("open", "replayed", "discarded")
 BATCH_STATES = ("sending", "sent", "ended", "lost")
-BATCH_ITEM_STATES = ("sending", "succeeded", "failed", "spilled")
+BATCH_ITEM_STATES = tuple(state.value for state in ItemState)
 NOW = text("agentfleet_now()")
 
 
@@ -296,6 +297,10 @@ budgets = Table(
     Column("used_tool_calls", BigInteger, nullable=False, server_default=text("0")),
     Column("used_tokens", BigInteger, nullable=False, server_default=text("0")),
     Column("used_cost_usd", Numeric(16, 8), nullable=False, server_default=text("0")),
+    Column("held_steps", BigInteger, nullable=False, server_default=text("0")),  # the sum of its holds
+    Column("held_tool_calls", BigInteger, nullable=False, server_default=text("0")),
+    Column("held_tokens", BigInteger, nullable=False, server_default=text("0")),
+    Column("held_cost_usd", Numeric(16, 8), nullable=False, server_default=text("0")),
     Column("alerted_at", DateTime(timezone=True)),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=NOW),
 )
@@ -331,7 +336,7 @@ batch_items = Table(
     metadata,
     Column("step_id", Uuid, ForeignKey("steps.id", ondelete="CASCADE"), primary_key=True),
     Column("batch_id", Uuid, ForeignKey("batches.id", ondelete="CASCADE")),
-    Column("custom_id", Text, unique=True),
+    Column("custom_id", Text, unique=True),  # neither while it waits for a batch
     Column("state", Text, nullable=False),
     Column("result", Text),  # as the provider sent it
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=NOW),

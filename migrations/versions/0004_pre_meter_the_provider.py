@@ -33,6 +33,10 @@ CREATE TABLE budgets (
     used_tool_calls BIGINT DEFAULT 0 NOT NULL,
     used_tokens BIGINT DEFAULT 0 NOT NULL,
     used_cost_usd NUMERIC(16, 8) DEFAULT 0 NOT NULL,
+    held_steps BIGINT DEFAULT 0 NOT NULL,
+    held_tool_calls BIGINT DEFAULT 0 NOT NULL,
+    held_tokens BIGINT DEFAULT 0 NOT NULL,
+    held_cost_usd NUMERIC(16, 8) DEFAULT 0 NOT NULL,
     alerted_at TIMESTAMP WITH TIME ZONE,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT agentfleet_now() NOT NULL,
     CONSTRAINT budgets_pkey PRIMARY KEY (id),
@@ -78,7 +82,7 @@ CREATE TABLE batch_items (
     finished_at TIMESTAMP WITH TIME ZONE,
     CONSTRAINT batch_items_pkey PRIMARY KEY (step_id),
     CONSTRAINT batch_items_custom_id_key UNIQUE (custom_id),
-    CONSTRAINT batch_items_state_known CHECK (state IN ('sending', 'succeeded', 'failed', 'spilled')),
+    CONSTRAINT batch_items_state_known CHECK (state IN ('waiting', 'sending', 'succeeded', 'failed', 'spilled')),
     CONSTRAINT batch_items_step_id_fkey FOREIGN KEY(step_id) REFERENCES steps (id) ON DELETE CASCADE,
     CONSTRAINT batch_items_batch_id_fkey FOREIGN KEY(batch_id) REFERENCES batches (id) ON DELETE CASCADE
 );
@@ -105,10 +109,131 @@ CREATE UNIQUE INDEX alerts_one_open ON alerts (kind, subject) WHERE resolved_at 
 CREATE INDEX alerts_unsent ON alerts (send_at) WHERE send_at IS NOT NULL;
 """
 
+FUNCTIONS = """
+-- How many stand before this step, itself included, and `room` at most? They see all tenants' steps, whoever asks, and
+-- tell nothing but a number. Tenants take turns (see dispatch_steps.sql): of each other one at least as many go first as
+-- of its own, as far as it has them.
+CREATE FUNCTION agentfleet_queue_position(wanted uuid, room int) RETURNS int
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    WITH RECURSIVE step AS MATERIALIZED (  -- by its id: on the day of its plan the queue may be empty, and an index of it cheap
+        SELECT * FROM steps WHERE id = wanted
+    ), me AS MATERIALIZED (
+        SELECT pool, tenant_id, priority, ready_at FROM step WHERE state = 'ready'
+    ), own AS MATERIALIZED (
+        SELECT least(room, (
+            SELECT count(*) FROM (SELECT FROM steps s WHERE s.state = 'ready' AND s.pool = me.pool
+                AND s.tenant_id = me.tenant_id AND s.priority > me.priority LIMIT room) AS p
+        ) + (
+            SELECT count(*) FROM (SELECT FROM steps s WHERE s.state = 'ready' AND s.pool = me.pool
+                AND s.tenant_id = me.tenant_id AND s.priority = me.priority AND s.ready_at < me.ready_at LIMIT room) AS e
+        )) AS ahead FROM me
+    ), tenant AS (
+        (SELECT s.tenant_id FROM steps s WHERE s.state = 'ready' AND s.pool = (SELECT pool FROM me)
+         ORDER BY s.tenant_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT s.tenant_id FROM steps s WHERE s.state = 'ready' AND s.pool = (SELECT pool FROM me)
+                AND s.tenant_id > tenant.tenant_id ORDER BY s.tenant_id LIMIT 1)
+        FROM tenant WHERE tenant.tenant_id IS NOT NULL
+    ), others AS (
+        SELECT count(*) AS ahead FROM (
+            SELECT FROM tenant CROSS JOIN LATERAL (
+                SELECT FROM steps s WHERE s.state = 'ready' AND s.pool = (SELECT pool FROM me)
+                    AND s.tenant_id = tenant.tenant_id LIMIT (SELECT ahead FROM own)
+            ) AS t WHERE tenant.tenant_id <> (SELECT tenant_id FROM me) LIMIT room
+        ) AS o
+    )
+    SELECT least(room, own.ahead + others.ahead + 1)::int FROM own, others
+$$;
+
+-- The same for a step that waits for the provider: tenants are served by their weights (see admission).
+CREATE FUNCTION agentfleet_bucket_position(wanted uuid, room int) RETURNS int
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    WITH RECURSIVE step AS MATERIALIZED (
+        SELECT * FROM steps WHERE id = wanted
+    ), me AS MATERIALIZED (
+        SELECT s.pool, s.bucket, s.tenant_id, s.priority, s.ready_at, coalesce(t.weight, 1) AS weight
+        FROM step s LEFT JOIN tenants t ON t.id = s.tenant_id WHERE s.state = 'waiting' AND s.bucket IS NOT NULL
+    ), own AS MATERIALIZED (
+        SELECT least(room, (
+            SELECT count(*) FROM (SELECT FROM steps s WHERE s.state = 'waiting' AND s.bucket IS NOT NULL
+                AND s.pool = me.pool AND s.bucket = me.bucket AND s.tenant_id = me.tenant_id
+                AND s.priority > me.priority LIMIT room) AS p
+        ) + (
+            SELECT count(*) FROM (SELECT FROM steps s WHERE s.state = 'waiting' AND s.bucket IS NOT NULL
+                AND s.pool = me.pool AND s.bucket = me.bucket AND s.tenant_id = me.tenant_id
+                AND s.priority = me.priority AND s.ready_at < me.ready_at LIMIT room) AS e
+        )) AS ahead FROM me
+    ), tenant AS (
+        (SELECT s.tenant_id FROM steps s WHERE s.state = 'waiting' AND s.bucket IS NOT NULL
+            AND s.pool = (SELECT pool FROM me) AND s.bucket = (SELECT bucket FROM me) ORDER BY s.tenant_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT s.tenant_id FROM steps s WHERE s.state = 'waiting' AND s.bucket IS NOT NULL
+                AND s.pool = (SELECT pool FROM me) AND s.bucket = (SELECT bucket FROM me)
+                AND s.tenant_id > tenant.tenant_id ORDER BY s.tenant_id LIMIT 1)
+        FROM tenant WHERE tenant.tenant_id IS NOT NULL
+    ), share AS (
+        SELECT tenant.tenant_id, floor(own.ahead * coalesce(t.weight, 1) / me.weight)::bigint AS turns
+        FROM me CROSS JOIN own CROSS JOIN tenant LEFT JOIN tenants t ON t.id = tenant.tenant_id
+        WHERE tenant.tenant_id <> me.tenant_id
+    ), others AS (
+        SELECT count(*) AS ahead FROM (
+            SELECT FROM share CROSS JOIN LATERAL (
+                SELECT FROM steps s WHERE s.state = 'waiting' AND s.bucket IS NOT NULL
+                    AND s.pool = (SELECT pool FROM me) AND s.bucket = (SELECT bucket FROM me)
+                    AND s.tenant_id = share.tenant_id LIMIT share.turns
+            ) AS t LIMIT room
+        ) AS o
+    )
+    SELECT least(room, own.ahead + others.ahead + 1)::int FROM own, others
+$$;
+
+-- And for one whose message is under way: messages are taken in the order in which they were sent.
+CREATE FUNCTION agentfleet_worker_position(wanted uuid, room int) RETURNS int
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    WITH step AS MATERIALIZED (
+        SELECT * FROM steps WHERE id = wanted
+    )
+    SELECT 1 + (SELECT count(*) FROM (
+        SELECT FROM steps s WHERE s.state = 'dispatched' AND s.pool = me.pool AND s.dispatched_at < me.dispatched_at
+        LIMIT room - 1) AS d)::int
+    FROM step me WHERE me.state = 'dispatched'
+$$;
+
+-- How fast is this pool of late: steps claimed per second? Step ids are UUIDv7: the end of attempts_pkey is recent.
+CREATE FUNCTION agentfleet_pool_pace(wanted text) RETURNS float8
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT nullif(count(*), 0) / greatest(1, extract(epoch FROM agentfleet_now() - min(a.claimed_at)))::float8
+    FROM (SELECT step_id, claimed_at FROM attempts ORDER BY step_id DESC LIMIT 500) AS a
+    JOIN steps s ON s.id = a.step_id WHERE s.pool = wanted
+$$;
+
+-- How long do batches take of late, in seconds?
+CREATE FUNCTION agentfleet_batch_time() RETURNS float8
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM b.ended_at - b.created_at))::float8
+    FROM (SELECT ended_at, created_at FROM batches ORDER BY id DESC LIMIT 50) AS b
+$$;
+
+GRANT CREATE ON SCHEMA public TO agentfleet_fleet;
+ALTER FUNCTION agentfleet_queue_position OWNER TO agentfleet_fleet;
+ALTER FUNCTION agentfleet_bucket_position OWNER TO agentfleet_fleet;
+ALTER FUNCTION agentfleet_worker_position OWNER TO agentfleet_fleet;
+ALTER FUNCTION agentfleet_pool_pace OWNER TO agentfleet_fleet;
+ALTER FUNCTION agentfleet_batch_time OWNER TO agentfleet_fleet;
+REVOKE CREATE ON SCHEMA public FROM agentfleet_fleet;
+REVOKE ALL ON FUNCTION agentfleet_queue_position, agentfleet_bucket_position, agentfleet_worker_position,
+                       agentfleet_pool_pace, agentfleet_batch_time FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION agentfleet_queue_position, agentfleet_bucket_position, agentfleet_worker_position,
+                          agentfleet_pool_pace, agentfleet_batch_time TO agentfleet_app, agentfleet_fleet;
+"""
+
 GRANTS = """
 GRANT SELECT, INSERT, UPDATE, DELETE ON budgets, budget_holds, batches, batch_items, alerts TO agentfleet_fleet;
 GRANT SELECT, INSERT, UPDATE ON budgets TO agentfleet_app;
-GRANT SELECT ON budget_holds, batch_items TO agentfleet_app;
+GRANT SELECT, INSERT, DELETE ON budget_holds TO agentfleet_app;
+GRANT SELECT ON batch_items TO agentfleet_app;
+-- A replay may put a run's first message right while the model has said nothing.
+GRANT UPDATE (content) ON messages TO agentfleet_app;
 """
 
 POLICIES = """
@@ -132,12 +257,15 @@ CREATE POLICY tenant ON batch_items TO agentfleet_app
 
 
 def upgrade() -> None:
-    for statement in (COLUMNS, TABLES, GRANTS, POLICIES):
+    for statement in (COLUMNS, TABLES, FUNCTIONS, GRANTS, POLICIES):
         op.execute(statement)
 
 
 def downgrade() -> None:
     op.execute("""
+        REVOKE UPDATE (content) ON messages FROM agentfleet_app;
+        DROP FUNCTION agentfleet_queue_position, agentfleet_bucket_position, agentfleet_worker_position,
+                      agentfleet_pool_pace, agentfleet_batch_time;
         DROP TABLE alerts, batch_items, batches, budget_holds, budgets;
         ALTER TABLE steps DROP COLUMN blocked_on, DROP COLUMN bucket, DROP COLUMN input_estimate,
                           DROP COLUMN output_estimate;

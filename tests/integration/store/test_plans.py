@@ -45,6 +45,10 @@ FUNCTIONS = {
     "agentfleet_pool_open": ["steps_dispatched", "steps_ready"],
     "agentfleet_watch_runs": ["runs_pkey"],
     "agentfleet_authenticate": ["api_keys_secret_sha256_key"],
+    "agentfleet_queue_position": ["steps_pkey", "steps_ready"],
+    "agentfleet_bucket_position": ["steps_pkey", "steps_admission"],
+    "agentfleet_worker_position": ["steps_pkey", "steps_dispatched"],
+    "agentfleet_pool_pace": ["attempts_pkey", "steps_pkey"],
 }
 
 FILL = """

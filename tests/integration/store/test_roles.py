@@ -16,7 +16,7 @@ EVERYTHING = {"SELECT", "INSERT", "UPDATE", "DELETE"}
 APP = {
     "tenants": ADD, "api_keys": ADD, "bundles": ADD, "request_keys": ADD, "messages": ADD, "run_events": ADD,
     "attempts": ADD, "audit": ADD, "runs": CHANGE, "steps": CHANGE, "dead_letters": CHANGE, "budgets": CHANGE,
-    "budget_holds": {"SELECT"}, "batch_items": {"SELECT"}, "alembic_version": {"SELECT"},
+    "budget_holds": {"SELECT", "INSERT", "DELETE"}, "batch_items": {"SELECT"}, "alembic_version": {"SELECT"},
 }  # fmt: skip
 FLEET = {table: EVERYTHING if table != "audit" else ADD for table in (*APP, "batches", "alerts")}
 GRANTS = """
@@ -99,7 +99,16 @@ def test_functions_that_look_past_row_level_security_have_a_fixed_search_path_an
         " FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace"
     )
     found = execute(database_url, query)
-    assert {name for name, *_ in found} == {"agentfleet_pool_open", "agentfleet_authenticate", "agentfleet_watch_runs"}
+    assert {name for name, *_ in found} == {
+        "agentfleet_pool_open",
+        "agentfleet_authenticate",
+        "agentfleet_watch_runs",
+        "agentfleet_queue_position",
+        "agentfleet_bucket_position",
+        "agentfleet_worker_position",
+        "agentfleet_pool_pace",
+        "agentfleet_batch_time",
+    }
     for name, config, public, owner in found:
         assert config == ["search_path=pg_catalog, public, pg_temp"], name
         assert owner == "agentfleet_fleet", name
