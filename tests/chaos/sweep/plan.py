@@ -22,6 +22,11 @@ ANY = {"any": 1}
 UNREACHED = {
     "lock_runs": "travels in one round trip with end_runs, which is the point",
     "lock_reviews": "travels in one round trip with replay_dead_letters, which is the point",
+    **dict.fromkeys(
+        ("close_batch", "create_batch", "find_batches", "find_known_batches", "find_unbatched", "mark_batch_items",
+         "open_batch", "read_batch_items", "record_batch", "store_batch_results"),
+        "of the batch lane, whose deaths are in tests/acceptance/test_batches.py",
+    ),
 }
 """Points that no process passes, and why."""
 
