@@ -14,6 +14,8 @@
        │  ├─ ProviderOverloaded   529, or overloaded inside a stream
        │  ├─ ProviderUnavailable  5xx, timeouts, broken or truncated streams
        │  ├─ ProviderParked       the account cannot be used: spend cap, credentials, permission
+       │  ├─ ProviderTooLarge     413, or a prompt longer than the model's context window
+       │  ├─ ProviderModelUnknown 404: no such model, or not for this account
        │  └─ ProviderRejected     the request itself is refused: other 4xx, client configuration
        ├─ ToolRetry               a tool asks to be tried again later
        ├─ StepTimeout             the step outlived its own time limit
@@ -129,6 +131,14 @@ class ProviderUnavailable(ProviderError):
 
 class ProviderParked(ProviderError):
     """The account cannot be used until a human acts: spend cap, 401, 402, 403, organization on hold."""
+
+
+class ProviderTooLarge(ProviderError):
+    """The request does not fit: 413, or a prompt that is longer than the model's context window."""
+
+
+class ProviderModelUnknown(ProviderError):
+    """There is no such model (any more), or not for this account: 404."""
 
 
 class ProviderRejected(ProviderError):

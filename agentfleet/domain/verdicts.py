@@ -44,6 +44,8 @@ VERDICTS: Mapping[type[e.StepError], Verdict] = MappingProxyType(
         e.ProviderOverloaded: Verdict.OVERLOADED,
         e.ProviderUnavailable: Verdict.BACKOFF,
         e.ProviderParked: Verdict.PARK,
+        e.ProviderTooLarge: Verdict.PERMANENT,
+        e.ProviderModelUnknown: Verdict.PERMANENT,
         e.ProviderRejected: Verdict.PERMANENT,
         e.ToolRetry: Verdict.BACKOFF,
         e.StepTimeout: Verdict.BACKOFF,

@@ -10,10 +10,12 @@ from typing import Any, cast
 
 from agentfleet.domain.errors import (
     ProviderError,
+    ProviderModelUnknown,
     ProviderOverloaded,
     ProviderParked,
     ProviderRateLimited,
     ProviderRejected,
+    ProviderTooLarge,
     ProviderUnavailable,
 )
 from agentfleet.provider.redact import redact
@@ -22,7 +24,18 @@ from agentfleet.provider.retry_after import retry_after
 PARKING_CODES = ("enforced_spend_limit_reached", "contract_spend_limit_reached", "organization_on_hold")
 PARKING_CODE_PREFIX = "linked_organization_"
 PARKING_MESSAGES = ("You have reached your specified", "Your credit balance is too low")
-"""Known by their words only: the service gives these 400s no code."""
+TOO_LARGE_MESSAGES = ("prompt is too long", "exceed context limit")
+MODEL_MESSAGE = "model:"
+"""Known by their words only: the service gives these no code."""
+
+REMEDIES: Mapping[type[ProviderError], str] = MappingProxyType(
+    {
+        ProviderTooLarge: "begin again with less, let tools answer with less, or take a model with a larger context",
+        ProviderModelUnknown: "give the agent another model; a run keeps the one that it began with",
+        ProviderParked: "see to the account: its runs wait and go on by themselves",
+    }
+)
+"""What a human can do about it, for the error's text."""
 
 BY_STATUS: Mapping[int, type[ProviderError]] = MappingProxyType(
     {
@@ -31,25 +44,30 @@ BY_STATUS: Mapping[int, type[ProviderError]] = MappingProxyType(
         403: ProviderParked,
         408: ProviderUnavailable,
         409: ProviderUnavailable,
+        413: ProviderTooLarge,
         429: ProviderRateLimited,
         529: ProviderOverloaded,
     }
 )
-"""Other 4xx are rejected, everything else is unavailable."""
+BY_HUNDRED: Mapping[int, type[ProviderError]] = MappingProxyType({4: ProviderRejected, 5: ProviderUnavailable})
+"""The other statuses. About those in neither table nobody has thought."""
 
 BY_TYPE: Mapping[str, type[ProviderError]] = MappingProxyType(
     {
+        "api_error": ProviderUnavailable,
         "authentication_error": ProviderParked,
         "billing_error": ProviderParked,
+        "conflict_error": ProviderUnavailable,
         "invalid_request_error": ProviderRejected,
         "not_found_error": ProviderRejected,
         "overloaded_error": ProviderOverloaded,
         "permission_error": ProviderParked,
         "rate_limit_error": ProviderRateLimited,
-        "request_too_large": ProviderRejected,
+        "request_too_large": ProviderTooLarge,
+        "timeout_error": ProviderUnavailable,
     }
 )
-"""For errors inside a stream; ``api_error``, ``timeout_error``, ``conflict_error`` and unknown ones are unavailable."""
+"""For errors inside a stream. One without a type is unavailable, nobody has thought about the others."""
 
 
 def refused(status: int, body: object, headers: Mapping[str, str]) -> ProviderError:
@@ -60,8 +78,9 @@ def refused(status: int, body: object, headers: Mapping[str, str]) -> ProviderEr
     said = _text(_field(error, "message")) or _page(body)
     wait = retry_after(headers)
     cls = _class(status, kind, code, said, headers.get("x-should-retry"), wait)
+    remedy = f" ({REMEDIES[cls]})" if cls in REMEDIES else ""
     return cls(
-        redact(f"{status} {kind or 'error'}: {said or 'no message'}"),
+        redact(f"{status} {kind or 'error'}: {said or 'no message'}") + remedy,
         status=status,
         error_type=kind,
         error_code=code,
@@ -73,15 +92,9 @@ def refused(status: int, body: object, headers: Mapping[str, str]) -> ProviderEr
 def _class(
     status: int, kind: str | None, code: str | None, said: str | None, should_retry: str | None, wait: float | None
 ) -> type[ProviderError]:
-    cls = _by_words(status, kind)
-    if (
-        code in PARKING_CODES
-        or (code or "").startswith(PARKING_CODE_PREFIX)
-        or (said or "").startswith(PARKING_MESSAGES)
-    ):
-        return ProviderParked
-    if cls is ProviderParked:
-        return cls
+    cls = _by_words(_by_kind(status, kind), kind, code, said or "")
+    if cls in REMEDIES:
+        return cls  # a human has to act, whatever the headers say
     if should_retry == "false":
         return ProviderRejected
     if cls is ProviderRejected and should_retry == "true":
@@ -91,12 +104,23 @@ def _class(
     return cls
 
 
-def _by_words(status: int, kind: str | None) -> type[ProviderError]:
+def _by_kind(status: int, kind: str | None) -> type[ProviderError]:
     if status == 200:
-        return BY_TYPE.get(kind or "", ProviderUnavailable)
+        return ProviderUnavailable if kind is None else BY_TYPE.get(kind, ProviderError)
     if kind == "billing_error":
         return ProviderParked
-    return BY_STATUS.get(status, ProviderRejected if 400 <= status < 500 else ProviderUnavailable)
+    return BY_STATUS.get(status) or BY_HUNDRED.get(status // 100, ProviderError)
+
+
+def _by_words(cls: type[ProviderError], kind: str | None, code: str | None, said: str) -> type[ProviderError]:
+    """``cls``, unless the code or the message says more than status and type."""
+    if code in PARKING_CODES or (code or "").startswith(PARKING_CODE_PREFIX) or said.startswith(PARKING_MESSAGES):
+        return ProviderParked
+    if cls is ProviderRejected and any(words in said for words in TOO_LARGE_MESSAGES):
+        return ProviderTooLarge
+    if cls is ProviderRejected and kind == "not_found_error" and said.startswith(MODEL_MESSAGE):
+        return ProviderModelUnknown
+    return cls
 
 
 def _field(value: object, name: str) -> object:

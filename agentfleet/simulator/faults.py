@@ -128,6 +128,11 @@ _ROWS: tuple[tuple[str, str, Deed], ...] = (
     ("forbidden", "403: the key may not use this", Answer(403, "Your API key does not have permission.")),
     # the request is wrong
     ("invalid_request", "400: the request is malformed", Answer(400, "messages: Field required")),
+    (
+        "prompt_too_long",
+        "400: the prompt is longer than the model's context window",
+        Answer(400, "prompt is too long: 1043210 tokens > 1000000 maximum"),
+    ),
     ("model_not_found", "404: no such model", Answer(404, "model: claude-unknown")),
     ("request_too_large", "413: the body is too large", Answer(413, "Request exceeds the maximum size")),
     ("unprocessable", "422: understood and refused", Answer(422, "Unprocessable request")),

@@ -48,8 +48,8 @@ def parked(status: int, kind: str, code: str | None = None) -> Fails:
     return Fails(e.ProviderParked, Verdict.PARK, status, kind, code)
 
 
-def rejected(status: int, kind: str) -> Fails:
-    return Fails(e.ProviderRejected, Verdict.PERMANENT, status, kind)
+def rejected(status: int, kind: str, error: type[e.ProviderError] = e.ProviderRejected) -> Fails:
+    return Fails(error, Verdict.PERMANENT, status, kind)
 
 
 def overloaded(status: int) -> Fails:
@@ -73,8 +73,9 @@ EXPECTED: dict[str, Fails | Turns] = {
     "payment_required": parked(402, "billing_error"),
     "forbidden": parked(403, "permission_error"),
     "invalid_request": rejected(400, "invalid_request_error"),
-    "model_not_found": rejected(404, "not_found_error"),
-    "request_too_large": rejected(413, "request_too_large"),
+    "prompt_too_long": rejected(400, "invalid_request_error", e.ProviderTooLarge),
+    "model_not_found": rejected(404, "not_found_error", e.ProviderModelUnknown),
+    "request_too_large": rejected(413, "request_too_large", e.ProviderTooLarge),
     "unprocessable": rejected(422, "invalid_request_error"),
     "request_timeout": broken(408, "timeout_error"),
     "conflict": broken(409, "conflict_error"),

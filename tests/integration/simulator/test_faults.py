@@ -100,6 +100,7 @@ EXPECTED: dict[str, tuple[Outcome, Outcome]] = {
     "payment_required": status(a.PaymentRequiredError, 402, "billing_error"),
     "forbidden": status(a.PermissionDeniedError, 403, "permission_error"),
     "invalid_request": status(a.BadRequestError, 400, "invalid_request_error", headers=(("x-should-retry", None),)),
+    "prompt_too_long": status(a.BadRequestError, 400, "invalid_request_error"),
     "model_not_found": status(a.NotFoundError, 404, "not_found_error"),
     "request_too_large": status(a.ContentTooLargeError, 413, "request_too_large"),
     "unprocessable": status(a.UnprocessableEntityError, 422, "invalid_request_error"),

@@ -16,6 +16,8 @@ EXPECTED: dict[type[e.StepError], Verdict] = {
     e.ProviderOverloaded: Verdict.OVERLOADED,
     e.ProviderUnavailable: Verdict.BACKOFF,
     e.ProviderParked: Verdict.PARK,
+    e.ProviderTooLarge: Verdict.PERMANENT,
+    e.ProviderModelUnknown: Verdict.PERMANENT,
     e.ProviderRejected: Verdict.PERMANENT,
     e.ToolRetry: Verdict.BACKOFF,
     e.StepTimeout: Verdict.BACKOFF,

@@ -12,13 +12,16 @@ def body(kind=None, message="Simulated", code=None):
 @pytest.mark.parametrize(
     ("status", "kind", "code", "headers", "error"),
     [
-        (301, None, None, {}, e.ProviderUnavailable),
+        (301, None, None, {}, e.ProviderError),
         (400, "invalid_request_error", "thread_not_found", {}, e.ProviderRejected),
         (400, "billing_error", None, {}, e.ProviderParked),
         (401, "authentication_error", None, {"x-should-retry": "false"}, e.ProviderParked),
         (403, "permission_error", None, {"x-should-retry": "true"}, e.ProviderParked),
         (402, "billing_error", "linked_organization_billing_unavailable", {}, e.ProviderParked),
+        (404, "not_found_error", "thread_not_found", {}, e.ProviderRejected),
         (412, None, None, {}, e.ProviderRejected),
+        (413, "request_too_large", None, {"x-should-retry": "true"}, e.ProviderTooLarge),
+        (413, None, None, {}, e.ProviderTooLarge),
         (418, None, None, {}, e.ProviderRejected),
         (429, "rate_limit_error", "a_code_of_next_year", {}, e.ProviderRateLimited),
         (429, "rate_limit_error", "enforced_spend_limit_reached", {"retry-after": "5"}, e.ProviderParked),
@@ -33,9 +36,11 @@ def body(kind=None, message="Simulated", code=None):
         (200, "permission_error", None, {}, e.ProviderParked),
         (200, "billing_error", None, {}, e.ProviderParked),
         (200, "not_found_error", None, {}, e.ProviderRejected),
-        (200, "request_too_large", None, {}, e.ProviderRejected),
+        (200, "request_too_large", None, {}, e.ProviderTooLarge),
         (200, "conflict_error", None, {}, e.ProviderUnavailable),
-        (200, "an_error_of_next_year", None, {}, e.ProviderUnavailable),
+        (200, None, None, {}, e.ProviderUnavailable),
+        (200, "an_error_of_next_year", None, {}, e.ProviderError),
+        (200, "an_error_of_next_year", None, {"retry-after": "9"}, e.ProviderError),
         (200, "rate_limit_error", "contract_spend_limit_reached", {}, e.ProviderParked),
     ],
 )
@@ -51,6 +56,33 @@ def test_an_empty_account_is_known_by_its_words(message):
 
 
 @pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (400, "prompt is too long: 1043210 tokens > 1000000 maximum"),
+        (400, "input length and `max_tokens` exceed context limit: 199000 + 8192 > 200000, decrease input length"),
+        (200, "prompt is too long: 1043210 tokens > 1000000 maximum"),
+    ],
+)
+def test_a_prompt_that_is_too_long_is_known_by_its_words_and_never_tried_again(status, message):
+    error = refused(status, body("invalid_request_error", message), {"x-should-retry": "true"})
+    assert type(error) is e.ProviderTooLarge
+    assert "larger context" in str(error)
+
+
+@pytest.mark.parametrize("status", [404, 200])
+def test_a_model_that_is_not_there_is_named_with_the_remedy(status):
+    error = refused(status, body("not_found_error", "model: claude-opus-9"), {})
+    assert type(error) is e.ProviderModelUnknown
+    assert "model: claude-opus-9 (give the agent another model" in str(error)
+
+
+@pytest.mark.parametrize("code", ["ramp_limit_exceeded", "a_code_of_next_year"])
+def test_a_refusal_keeps_class_code_and_delay_for_admission(code):
+    error = refused(429, body("rate_limit_error", code=code), {"retry-after": "7"})
+    assert (type(error), error.status, error.error_code, error.retry_after) == (e.ProviderRateLimited, 429, code, 7.0)
+
+
+@pytest.mark.parametrize(
     "odd", [None, "", "<html>Bad Gateway</html>", [], {"error": "text"}, {"error": {"details": "x", "type": 3}}]
 )
 def test_a_body_of_any_shape_is_no_obstacle(odd):
@@ -61,11 +93,11 @@ def test_a_body_of_any_shape_is_no_obstacle(odd):
 
 def test_the_error_carries_the_providers_words_and_no_secrets():
     error = refused(
-        404, body("not_found_error", "no key sk-ant-api03-abc\0 or Bearer abc.def here"), {"retry-after": "1"}
+        422, body("not_found_error", "no key sk-ant-api03-abc\0 or Bearer abc.def here"), {"retry-after": "1"}
     )
-    assert str(error) == "404 not_found_error: no key sk-ant-*** or Bearer *** here"
+    assert str(error) == "422 not_found_error: no key sk-ant-*** or Bearer *** here"
     assert error.detail == {
-        "status": 404,
+        "status": 422,
         "error_type": "not_found_error",
         "request_id": "req_body",
         "retry_after": 1.0,
