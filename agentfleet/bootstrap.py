@@ -23,10 +23,13 @@ from agentfleet.broker.loop import Serving
 from agentfleet.broker.publisher import RedisPublisher
 from agentfleet.broker.pulse import PULSE
 from agentfleet.broker.watchdog import Watchdog
+from agentfleet.domain.admission import Pace
 from agentfleet.domain.errors import InvalidInput
 from agentfleet.domain.retry import RetryPolicy
 from agentfleet.domain.webhooks import signing_key
+from agentfleet.engine.admit import Admitter
 from agentfleet.engine.alert import AlertSender
+from agentfleet.engine.budget import Reserver
 from agentfleet.engine.cancel import Canceller, Expirer
 from agentfleet.engine.claim import Claims
 from agentfleet.engine.dispatch import Dispatcher
@@ -35,14 +38,19 @@ from agentfleet.engine.heartbeat import Leases
 from agentfleet.engine.measure import Meter
 from agentfleet.engine.perform import Performer
 from agentfleet.engine.promote import Promoter
+from agentfleet.engine.prune import Pruner
 from agentfleet.engine.replay import Undertaker
 from agentfleet.engine.republish import Republisher
 from agentfleet.engine.rescue import Rescuer
 from agentfleet.engine.serve import StepServer
 from agentfleet.engine.settle import Settler
 from agentfleet.engine.submit import Submitter
+from agentfleet.provider.admission import Admission
+from agentfleet.provider.caps import read_caps
 from agentfleet.provider.factory import make_reasoner
 from agentfleet.provider.limits import Limits, connections_for
+from agentfleet.provider.quota import Quota
+from agentfleet.provider.prices import worst_case
 from agentfleet.settings import Settings
 from agentfleet.store import health
 from agentfleet.store.bundles import Bundles
@@ -74,10 +82,12 @@ class Reconciler:
     redis: Redis
     publisher: RedisPublisher
     dispatcher: Dispatcher
+    admitter: Admitter
     promoter: Promoter
     rescuer: Rescuer
     republisher: Republisher
     expirer: Expirer
+    pruner: Pruner
     meter: Meter
     alerts: AlertSender
 
@@ -158,6 +168,12 @@ def provider_limits(settings: Settings) -> Limits:
     )
 
 
+def admission(settings: Settings, redis: Redis) -> Admission:
+    """The provider's buckets, as this process sees them."""
+    pace = Pace(burst=settings.provider_burst, ramp=settings.provider_ramp)
+    return Admission(redis, prefix=settings.redis_prefix, pace=pace, caps=read_caps(settings.provider_limits).axes)
+
+
 @asynccontextmanager
 async def ingress(settings: Settings) -> AsyncGenerator[Ingress]:
     """The HTTP API's parts, connected."""
@@ -186,11 +202,16 @@ async def worker(settings: Settings) -> AsyncGenerator[Serving]:
         publisher = RedisPublisher(redis, prefix=settings.redis_prefix)
         threads = ThreadPoolExecutor(settings.tool_threads, thread_name_prefix="tool")
         stack.callback(threads.shutdown, wait=False, cancel_futures=True)  # nobody can stop a thread
+        admit = admission(settings, redis)
+        stack.push_async_callback(admit.close)
         reasoner = make_reasoner(
             settings.provider,
             base_url=settings.provider_base_url,
             api_key=None if settings.provider_api_key is None else settings.provider_api_key.get_secret_value(),
             limits=provider_limits(settings),
+            quota=Quota(
+                admit, reads_count=read_caps(settings.provider_limits).reads_count, probe=settings.provider_probe
+            ),
         )
         stack.push_async_callback(reasoner.close)
         deltas = RedisDeltas(redis, prefix=settings.redis_prefix)
@@ -204,6 +225,7 @@ async def worker(settings: Settings) -> AsyncGenerator[Serving]:
             deltas,
             retry_policy(settings),
             reason_timeout=settings.reason_timeout,
+            reserve=Reserver(db, worst_case),
         )
         release = settings.release or metrics.running_version()
         settler = Settler(db, publisher, window=settings.dispatch_window, release=release)
@@ -227,12 +249,15 @@ async def reconciler(settings: Settings) -> AsyncGenerator[Reconciler]:
         settler = Settler(db, publisher, window=settings.dispatch_window)
         alerts = alert_sender(settings, db)
         stack.push_async_callback(alerts.close)
+        admit = admission(settings, redis)
+        stack.push_async_callback(admit.close)
         yield Reconciler(
             settings,
             db,
             redis,
             publisher,
             Dispatcher(db, publisher, pool=settings.pool, window=settings.dispatch_window),
+            Admitter(db, publisher, admit, pool=settings.pool),
             Promoter(db, publisher),
             Rescuer(
                 db,
@@ -252,6 +277,7 @@ async def reconciler(settings: Settings) -> AsyncGenerator[Reconciler]:
                 empty=partial(publisher.empty, settings.pool),
             ),
             Expirer(db, Canceller(db, publisher)),
+            Pruner(db, days=settings.dead_letter_retention),
             Meter(db),
             alerts,
         )

@@ -90,6 +90,22 @@ class Settings(BaseSettings):
     )
     reason_timeout: Seconds = Field(default=600.0, description="Longest whole model call, however steadily it drips.")
 
+    provider_limits: str | None = Field(
+        default=None,
+        description='Never use more than this a minute, as JSON by model group or `organization/group`: `{"sonnet-5.5": {"requests": 1000, "input_tokens": 2000000, "output_tokens": 400000}}`. Unset: what the provider\'s answers allow.',
+    )
+    provider_burst: Seconds = Field(
+        default=5.0,
+        description="Seconds' worth of a limit that may be used at once: the provider may enforce it over less than its minute.",
+    )
+    provider_ramp: Seconds = Field(
+        default=20.0,
+        description="After a minute of idleness use grows from a quarter of a limit to all of it in this time; sudden growth is refused.",
+    )
+    provider_probe: Seconds = Field(
+        default=300.0, description="How often a parked account is tried: each try may be refused again."
+    )
+
     # Leases
     lease: Seconds = Field(
         default=30.0,
@@ -148,6 +164,13 @@ class Settings(BaseSettings):
         default=2.0, description="Bound of the first retry's delay; doubles with every failure, drawn with full jitter."
     )
     retry_cap: Seconds = Field(default=600.0, description="Longest delay between attempts.")
+
+    dead_letter_retention: int = Field(
+        default=90,
+        ge=1,
+        le=36_500,
+        description="Days after which dead letters that were dealt with, and unreadable messages, are deleted. Open ones are kept.",
+    )
 
     # Celery and Redis
     transport: Literal["doorbell", "redis"] = Field(

@@ -1,4 +1,7 @@
-"""The dispatcher of one pool: admits its backlog as far as the window has room. ``python -m workers.dispatcher``."""
+"""The dispatcher of one pool: admits its backlog as far as the window and the provider have room.
+
+``python -m workers.dispatcher``.
+"""
 
 import asyncio
 
@@ -21,14 +24,18 @@ async def serve(settings: Settings) -> None:
         async def woken(within: float) -> None:
             """Wait for a ring, or until ``within`` seconds have passed; without Redis, for the time."""
             try:
-                await parts.redis.blpop([key], timeout=within)
+                if await parts.redis.blpop([key], timeout=within):
+                    parts.admitter.wake()
             except (RedisError, OSError):
                 await asyncio.sleep(within)
 
-        duty = Duty("dispatch", parts.dispatcher.run_once, settings.dispatch_poll, woken)
         every = settings.dispatch_poll
+        duties = [
+            Duty("dispatch", parts.dispatcher.run_once, every, woken),
+            Duty("admit", parts.admitter.run_once, every, parts.admitter.wait),
+        ]
         leadership = Leadership(parts.db.config, f"dispatcher:{settings.pool}", asked_every=every)
-        await lead(f"dispatcher:{settings.pool}", leadership, [duty], check_every=every)
+        await lead(f"dispatcher:{settings.pool}", leadership, duties, check_every=every)
 
 
 def main() -> None:

@@ -1,5 +1,5 @@
-"""Admission: may a model call be made now, and if not, when? Pure arithmetic; ``provider/lua/admission.lua`` is the same
-in Redis, step by step, and a property test holds the two together.
+"""Admission: may a model call be made now, and if not, when? Pure arithmetic; ``provider/lua/admission.lua`` is the
+same in Redis, step by step, and a property test holds the two together.
 
 A **bucket** is what the provider limits: one organization and one group of models, with three axes: requests, input and
 output tokens a minute, each refilled continuously (https://platform.claude.com/docs/en/api/rate-limits). A call takes
@@ -128,7 +128,7 @@ def admit(
 ) -> Admitted:
     """Take what ``needs`` need, in order, as far as there is room.
 
-    ``served`` is what all who wait need together: who says so serves the queue, others are newcomers and stand behind it.
+    ``served`` is what all who wait need together: who says so serves the queue, others are newcomers, who stand behind.
     """
     if now - bucket.used_at > pace.idle:
         bucket.ramp_at, bucket.ramp_from = now, pace.ramp_start

@@ -60,6 +60,8 @@ class StepEvent(StrEnum):
     """A worker that stops returns a step that it had claimed, without spending an attempt."""
     BURY = "bury"
     PROMOTE = "promote"
+    ADMIT = "admit"
+    """The provider has room for it: dispatched at once."""
     REPLAY = "replay"
     CANCEL = "cancel"
 
@@ -115,6 +117,7 @@ STEP_TRANSITIONS: Mapping[tuple[StepState, StepEvent], StepState] = MappingProxy
         (_S.RUNNING, _E.HAND_BACK): _S.READY,
         (_S.RUNNING, _E.BURY): _S.DEAD,
         (_S.WAITING, _E.PROMOTE): _S.READY,
+        (_S.WAITING, _E.ADMIT): _S.DISPATCHED,
         (_S.DEAD, _E.REPLAY): _S.READY,
         (_S.READY, _E.CANCEL): _S.CANCELLED,
         (_S.DISPATCHED, _E.CANCEL): _S.CANCELLED,

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from agentfleet.domain.budget import Usage
+from agentfleet.domain.budget import CallPrice, Usage
+from agentfleet.domain.errors import Need
 from agentfleet.domain.model import Bundle, Claimed, Doorbell, Message
 from agentfleet.domain.plan import Rules, Turn
 
@@ -48,6 +49,32 @@ class ToolResult:
     is_error: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What a round of admission gave: how many of those that were asked for, in how many seconds the next one probably
+    fits (``None``: nobody is left), and the bucket's limits a minute: requests, input and output tokens.
+    """
+
+    admitted: int
+    next_in: float | None
+    limits: tuple[float, float, float]
+
+
+class Admission(Protocol):
+    """The provider's buckets, as who serves their queues sees them."""
+
+    async def admit(self, bucket: str, needs: Sequence[tuple[str, Need]], waiting: tuple[float, float, float]) -> Round:
+        """Take what these steps need, in order, as far as there is room; ``waiting`` is what all who wait need.
+
+        Raises what its server raises when it is away: then nobody is admitted.
+        """
+        ...
+
+    def give_back(self, need: Need) -> None:
+        """A step that was admitted will not call."""
+        ...
+
+
 class Reasoner(Protocol):
     """The model. ``on_text`` gets each piece of text as it arrives, and must not block.
 
@@ -70,6 +97,14 @@ class Toolbox(Protocol):
 
     def rules(self, bundle: Bundle) -> Rules:
         """What the agent loop may do for this bundle; raises ``Unserviceable`` when its agent is unknown here."""
+        ...
+
+
+class Prices(Protocol):
+    """What model calls may cost."""
+
+    def __call__(self, model: str, prompt_tokens: int, *, cached: bool) -> CallPrice | None:
+        """The most that a call may cost now; ``cached``: its prompt may be written to the cache. ``None``: unknown."""
         ...
 
 

@@ -12,9 +12,10 @@ from typing import cast
 from pydantic import SecretStr, ValidationError
 
 from agentfleet.domain.errors import InvalidInput
+from agentfleet.domain.routing import is_bound
 from agentfleet.engine.ports import ReasonRequest
 from agentfleet.provider.account import FIELD, Account, Platform
-from agentfleet.provider.choose import choose, is_bound
+from agentfleet.provider.choose import choose
 from agentfleet.provider.connections import Connections
 from agentfleet.provider.platforms import Endpoint
 

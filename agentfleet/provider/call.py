@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from datetime import date
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from agentfleet import failpoints
 from agentfleet.domain.budget import Usage
@@ -15,12 +15,11 @@ from agentfleet.domain.errors import ProviderUnavailable
 from agentfleet.engine.ports import Reasoned, ReasonRequest
 from agentfleet.provider.answer import Answer
 from agentfleet.provider.body import dumps, request_body
+from agentfleet.provider.platforms import Endpoint
 from agentfleet.provider.prices import cost
 from agentfleet.provider.refusals import refused
-from agentfleet.provider.sse import events
 
 if TYPE_CHECKING:
-    from anthropic import AsyncAnthropic
     from httpx2 import Response
 
 STREAM = failpoints.declare("stream", lambda: ProviderUnavailable("failpoint stream"), repeatable=False)
@@ -29,43 +28,55 @@ LAST_BYTES_SECONDS = 1.0
 """How long to wait for the end of a stream that has said everything, so that its connection can be used again."""
 
 
+class Watcher(Protocol):
+    """Hears of a call what its bucket should know, as soon as it is known."""
+
+    def opened(self, headers: Mapping[str, str]) -> None: ...
+    def begun(self, usage: Mapping[str, Any]) -> None: ...
+
+
 class Call:
     """What is known of the call so far stays readable when it fails: ``request_id``, ``answer``."""
 
-    def __init__(self, request: ReasonRequest, on_text: Callable[[str], None] | None) -> None:
+    def __init__(
+        self, request: ReasonRequest, on_text: Callable[[str], None] | None, watcher: Watcher | None = None
+    ) -> None:
         self.request_id: str | None = None
         self.answer = Answer()
         self.first_token: float | None = None
         """Seconds from the request to the first delta."""
         self._request = request
-        self._on_text = on_text
+        self._on_text, self._watcher = on_text, watcher
         self._started = time.monotonic()
 
-    async def run(self, client: "AsyncAnthropic") -> Reasoned:
+    async def run(self, endpoint: Endpoint) -> Reasoned:
         """The complete turn; raises whatever comes out of the SDK, and ``ValueError`` when the stream is malformed."""
-        from anthropic import AsyncStream
+        from agentfleet.provider.http import RawStream
 
-        stream = await client.post(
-            "/v1/messages",
-            content=request_body(self._request),
-            options={"headers": {"x-agentfleet-run": self._request.run_id, "x-agentfleet-step": self._request.step_id}},
+        request = self._request
+        stream = await endpoint.client.post(
+            endpoint.path(request.model),
+            content=request_body(request, endpoint.envelope(request.model)),
+            options={"headers": {"x-agentfleet-run": request.run_id, "x-agentfleet-step": request.step_id}},
             cast_to=object,
             stream=True,
-            stream_cls=AsyncStream[object],
+            stream_cls=RawStream,
         )
         try:
-            await self._read(stream.response)
+            await self._read(stream.response, endpoint)
         finally:
             with suppress(Exception):  # the answer is whole, or its own error is on the way
                 await stream.close()
         return self._reasoned(stream.response.headers)
 
-    async def _read(self, response: "Response") -> None:
-        self.request_id = response.headers.get("request-id")
+    async def _read(self, response: "Response", endpoint: Endpoint) -> None:
+        self.request_id = response.headers.get("request-id") or response.headers.get("x-amzn-requestid")
+        if self._watcher is not None:
+            self._watcher.opened(response.headers)
         content_type = response.headers.get("content-type", "")
-        if not content_type.startswith("text/event-stream"):
+        if not content_type.startswith(endpoint.content_type):
             raise ProviderUnavailable("the answer is not an event stream", content_type=content_type)
-        arriving = events(response.aiter_bytes())
+        arriving = endpoint.events(response)
         async for name, data in arriving:
             if name == "error":
                 raise refused(200, _parsed(data), response.headers)
@@ -73,6 +84,8 @@ class Call:
                 self.first_token = time.monotonic() - self._started
                 STREAM.before()
             text = self.answer.take(name, data)
+            if name == "message_start" and self._watcher is not None:
+                self._watcher.begun(self.answer.usage)
             if text and self._on_text is not None:
                 self._on_text(text)
             if self.answer.complete:

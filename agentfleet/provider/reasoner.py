@@ -1,48 +1,117 @@
 """The Anthropic reasoner: one streaming Messages API call per reason step. Implements ``engine.ports.Reasoner``.
 
-A call is paid for even when its answer is lost, and no idempotency key prevents paying twice. So nothing that happens
-after ``message_stop`` can fail a turn any more, and nothing is tried again in here.
+Whom to ask, whether somebody else warms the prompt's prefix just now, whether the bucket has room; then the call. It is
+paid for even when its answer is lost, and no idempotency key prevents paying twice. So nothing that happens after
+``message_stop`` can fail a turn any more, and nothing is tried again in here.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
 
 from agentfleet.domain.errors import ProviderError, StepError
 from agentfleet.engine.ports import Reasoned, ReasonRequest
+from agentfleet.provider.account import Account
+from agentfleet.provider.accounts import Accounts
 from agentfleet.provider.call import Call
-from agentfleet.provider.client import build_client
 from agentfleet.provider.connections import Connections
 from agentfleet.provider.errors import translate
 from agentfleet.provider.limits import Limits
 from agentfleet.provider.measure import count_failure, count_success
+from agentfleet.provider.platforms import Endpoint
+from agentfleet.provider.quota import Quota
+from agentfleet.provider.reservation import Reservation, Unmetered
+from agentfleet.provider.warmth import Turn, Warmth
 
 
 class AnthropicReasoner:
-    """Calls the Messages API at ``base_url`` with ``api_key``.
+    """Calls the Messages API of the account that the run is pinned to, or of one that it is pinned to from now on.
 
-    Its connections keep to ``limits``; how long a whole call takes is the caller's business. Raises ``InvalidInput``
-    when it is not configured. Imports the SDK: construct it after any fork, before the work begins.
+    Its connections keep to ``limits``; how long a whole call takes is the caller's business. Without ``quota`` nobody
+    meters, without ``warmth`` nobody waits for another's prefix. Raises ``InvalidInput`` when it is not configured.
+    Imports the SDK: construct it after any fork, before the work begins.
     """
 
-    def __init__(self, base_url: str | None, api_key: str | None, *, limits: Limits) -> None:
-        self._client = build_client(base_url, api_key, Connections(limits))
+    def __init__(
+        self,
+        accounts: Sequence[Account],
+        *,
+        limits: Limits,
+        quota: Quota | None = None,
+        warmth: Warmth | None = None,
+    ) -> None:
+        self._quota, self._warmth = quota, warmth
+        self._accounts = Accounts(accounts, Connections(limits), self._is_parked)
 
     async def reason(self, request: ReasonRequest, on_text: Callable[[str], None] | None) -> Reasoned:
         """One complete turn; raises the ``StepError`` that says why there is none."""
-        call = Call(request, on_text)
+        if self._quota is not None:
+            await self._quota.look(self._accounts.organizations)
+        endpoint = self._accounts.choose(request)
+        async with self._turn(request, endpoint) as turn:
+            reservation = await self._reserve(request, endpoint, warm=turn.warm)
+            reasoned = await self._call(request, on_text, endpoint, Watch(reservation, turn))
+        return replace(reasoned, account=endpoint.account.name)
+
+    async def _call(
+        self, request: ReasonRequest, on_text: Callable[[str], None] | None, endpoint: Endpoint, watch: "Watch"
+    ) -> Reasoned:
+        call, reservation = Call(request, on_text, watch), watch.reservation
         try:
-            reasoned = await call.run(self._client)
+            reasoned = await call.run(endpoint)
         except Exception as error:  # noqa: BLE001  # the SDK lets out whatever its transport and parser raise
             failure = _with_evidence(translate(error), call)
+            response = getattr(error, "response", None)
+            if response is not None:
+                reservation.opened(response.headers)
         else:
             count_success(call.answer.model, reasoned.usage, call.first_token)
+            reservation.ended(call.answer.usage)
+            if self._quota is not None:
+                self._quota.learn(request, reasoned.usage)
             return reasoned
         # Raised out here: an error keeps the one that was being handled, and that one holds the API key.
+        reservation.failed(failure)
         count_failure(request.model, failure)
         raise failure
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._client.close()
+        await self._accounts.close()
+
+    async def _reserve(self, request: ReasonRequest, endpoint: Endpoint, *, warm: bool) -> Reservation | Unmetered:
+        if self._quota is None:
+            return Unmetered()
+        return await self._quota.reserve(request, endpoint.account.organization, warm=warm)
+
+    @asynccontextmanager
+    async def _turn(self, request: ReasonRequest, endpoint: Endpoint) -> AsyncGenerator[Turn]:
+        if self._warmth is None:
+            yield Turn(warm=False, spoken=lambda: None)
+            return
+        async with self._warmth.turn(request, endpoint.account.organization) as turn:
+            yield turn
+
+    def _is_parked(self, account: Account) -> bool:
+        return self._quota is not None and self._quota.is_parked(account.organization)
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What others learn of a call while it is under way."""
+
+    reservation: Reservation | Unmetered
+    turn: Turn
+
+    def opened(self, headers: Mapping[str, str]) -> None:
+        """Its answer has begun."""
+        self.reservation.opened(headers)
+
+    def begun(self, usage: Mapping[str, Any]) -> None:
+        """The size of its prompt is known, and the prompt is in the provider's cache."""
+        self.reservation.begun(usage)
+        self.turn.first_byte()
 
 
 def _with_evidence(failure: StepError, call: Call) -> StepError:

@@ -33,7 +33,9 @@ class Written:
     dispatched: list[Doorbell] = field(default_factory=list[Doorbell])
     """Created and admitted: to be published."""
     backlogged: set[str] = field(default_factory=set[str])
-    """Pools in which a step had to stay ready: their dispatcher should wake."""
+    """Pools in which a step had to stay ready or waits for the provider: their dispatcher should wake."""
+    alarmed: list[str | None] = field(default_factory=list[str | None])
+    """Budgets that have just passed four fifths: the run's id, or ``None`` for a tenant's day."""
 
 
 async def settle(
@@ -55,14 +57,19 @@ async def settle(
         **_event_columns(settlements),
     }
     written = Written()
+    queued = {s.step_id for s, _ in settlements if s.bucket is not None}
     for what, step_id, run_id, pool, agent, seq, kind, name, traceparent in await db.fetch(
         statements.SETTLE_STEPS, params
     ):
         match what:
             case "settled":
                 written.settled.add(step_id)
+                if step_id in queued:
+                    written.backlogged.add(pool)
             case StepState.DISPATCHED:
                 written.dispatched.append(Doorbell(step_id, run_id, pool, agent, kind, name, seq, 1, traceparent))
+            case "alarmed":
+                written.alarmed.append(run_id)
             case _:
                 written.backlogged.add(pool)
     return written

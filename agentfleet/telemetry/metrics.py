@@ -33,6 +33,9 @@ UNCLASSIFIED = Counter(
 LLM_REQUESTS = Counter("agentfleet_llm_requests_total", "Model calls.", ["provider", "model", "code"])
 LLM_TOKENS = Counter("agentfleet_llm_tokens_total", "Tokens as billed.", ["provider", "model", "type"])
 LLM_COST = Counter("agentfleet_llm_cost_usd_total", "What model calls cost, by the price table.", ["provider", "model"])
+ADMISSIONS = Counter(
+    "agentfleet_admissions_total", "Model calls that asked for room in their bucket.", ["bucket", "decision"]
+)
 TOOL_CALLS = Counter("agentfleet_tool_calls_total", "Tool calls.", ["tool", "decision"])
 FENCE_REJECTIONS = Counter("agentfleet_fence_rejections_total", "Results dropped because the step was no longer ours.")
 LEASES_LOST = Counter("agentfleet_leases_lost_total", "Steps given up because they were no longer ours.")
@@ -45,7 +48,8 @@ PUBLISH_FAILURES = Counter(
     "agentfleet_publish_failures_total", "Messages that could not be sent; Postgres sends them again."
 )
 CONSUMER_STUCK = Counter("agentfleet_consumer_stuck_total", "Workers that ended because they heard no messages.")
-BUDGET_BLOCKS = Counter("agentfleet_budget_blocks_total", "Runs that ended at a ceiling.")
+BUDGET_BLOCKS = Counter("agentfleet_budget_blocks_total", "Steps that had to wait for room in a budget.")
+BUDGET_ALERTS = Counter("agentfleet_budget_alerts_total", "Ceilings of which four fifths were used.", ["scope"])
 DISPATCHED = Counter("agentfleet_dispatched_total", "Steps sent to the broker.", ["path"])
 
 STEP_DURATION = Histogram(
@@ -66,6 +70,10 @@ HTTP_DURATION = Histogram(
 STEPS_OPEN = Gauge("agentfleet_open_steps", "Open steps.", ["pool", "state"])
 OLDEST_READY = Gauge("agentfleet_oldest_ready_seconds", "Age of the oldest step that waits to be dispatched.", ["pool"])
 OUTBOX_LAG = Gauge("agentfleet_outbox_lag_seconds", "Age of the oldest message that nobody has claimed.", ["pool"])
+ADMISSION_QUEUE = Gauge("agentfleet_admission_queue", "Steps that wait for room in a bucket.", ["pool", "bucket"])
+BUCKET_LIMIT = Gauge(
+    "agentfleet_bucket_limit_per_minute", "The provider's limits, as far as they are known.", ["bucket", "axis"]
+)
 SLOTS = Gauge("agentfleet_slots", "Steps that this worker may have in flight.", ["pool"])
 SLOTS_BUSY = Gauge("agentfleet_slots_busy", "Steps that this worker has in flight.", ["pool"])
 PROVIDER_CONNECTIONS = Gauge(

@@ -136,8 +136,8 @@ local function note_queue(bucket, waiting, served)
     end
 end
 
--- How many are admitted, the bucket's limits, then the wait of each of the others. With a prefix, what is admitted is
--- remembered for `ttl` seconds under prefix .. id: it was taken already when its worker asks.
+-- How many are admitted, the bucket's limits, then the wait of each of the others. With a prefix, what the queue's
+-- servant admits is remembered for `ttl` seconds under prefix .. id; when its worker asks, it was taken already.
 local function admit(bucket, account)
     local serves, total = argument() == '1', axes()
     local served = serves and total or nil
@@ -151,13 +151,24 @@ local function admit(bucket, account)
     while at_argument < #ARGV do
         local id, need = argument(), axes()
         local wait = math.max(gate_wait(account), wait_for(bucket, wanted, need))
-        if wait <= 0 and is_nothing(wanted) then
+        local grant = prefix ~= '' and not serves and redis.call('GETDEL', prefix .. id)
+        local shut = math.max(gate_wait(account), gate_wait(bucket))
+        if grant and (grant == 'probe' or shut <= 0) then
+            count = count + 1
+        elseif grant then  -- the provider has refused somebody since
+            bucket.levels = plus(bucket.levels, need)
+            waits[#waits + 1] = text(shut)
+            wanted = plus(wanted, need)
+        elseif wait <= 0 and is_nothing(wanted) then
             bucket.levels = minus(bucket.levels, need)
             bucket.used_at = now
             pass_one(bucket)
             pass_one(account)
             if served then served = minus(served, need) end
-            if prefix ~= '' then redis.call('SET', prefix .. id, '1', 'EX', ttl) end
+            if prefix ~= '' and serves then
+                local looks = bucket.every > 0 or account.every > 0
+                redis.call('SET', prefix .. id, looks and 'probe' or 'room', 'EX', ttl)
+            end
             count = count + 1
         else
             waits[#waits + 1] = text(wait)

@@ -1,0 +1,138 @@
+"""Admit: serve the queues of the provider's buckets, in weighted fair order, as fast as there is room.
+
+A step that found no room waits in Postgres. Here it is given room and dispatched in one go: its worker finds that what
+it needs was taken already. Steps that come meanwhile stand behind those who wait.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from agentfleet.domain.errors import Need
+from agentfleet.domain.fairness import FairQueue, Turn, dominant_share
+from agentfleet.engine.ports import Admission, Publisher
+from agentfleet.store import admission as store
+from agentfleet.store.database import Database
+from agentfleet.telemetry import metrics
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks at who waits; in between, those found are served."""
+SHORTEST = 0.02
+"""Seconds between two rounds: what fits until then is admitted together."""
+PER_TENANT = 50
+PER_ROUND = 100
+
+Step = tuple[str, Need]
+
+
+@dataclass(slots=True)
+class _Queue:
+    """Who waits for one bucket, as of the last look."""
+
+    fair: FairQueue[Step] = field(default_factory=FairQueue[Step])
+    waiting: dict[str, list[Step]] = field(default_factory=dict[str, list[Step]])
+    weights: dict[str, float] = field(default_factory=dict[str, float])
+    total: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    limits: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    next_at: float = 0.0
+
+
+class Admitter:
+    """Serves one pool's queues; the dispatcher's second duty. ``clock`` in seconds."""
+
+    def __init__(
+        self,
+        db: Database,
+        publisher: Publisher,
+        admission: Admission,
+        *,
+        pool: str,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self._db, self._publisher, self._admission, self._pool = db, publisher, admission, pool
+        self._clock = clock or time.monotonic
+        self._queues: dict[str, _Queue] = {}
+        self._looked_at = -LOOK_EVERY
+        self._woken = asyncio.Event()
+
+    async def run_once(self) -> int:
+        """One round over all buckets; how many steps were admitted."""
+        if self._clock() - self._looked_at >= LOOK_EVERY or self._woken.is_set():
+            await self._look()
+        now = self._clock()
+        due = [bucket for bucket, queue in self._queues.items() if queue.waiting and queue.next_at <= now]
+        return sum([await self._serve(bucket, self._queues[bucket]) for bucket in due])
+
+    async def wait(self, longest: float) -> None:
+        """Until somebody may fit, or somebody new waits; at most ``longest`` seconds."""
+        soonest = min((queue.next_at for queue in self._queues.values() if queue.waiting), default=float("inf"))
+        seconds = min(max(soonest - self._clock(), SHORTEST), longest)
+        try:
+            await asyncio.wait_for(self._woken.wait(), seconds)
+        except TimeoutError:
+            return
+
+    def wake(self) -> None:
+        """Somebody new waits."""
+        self._woken.set()
+
+    async def _look(self) -> None:
+        self._woken.clear()
+        self._looked_at = self._clock()
+        found: dict[str, list[store.Waiting]] = {}
+        for row in await store.waiting(self._db, self._pool):
+            found.setdefault(row.bucket, []).append(row)
+        for bucket, queue in self._queues.items():
+            if bucket not in found:
+                queue.waiting = {}
+                metrics.ADMISSION_QUEUE.labels(self._pool, bucket).set(0)
+        for bucket, rows in found.items():
+            queue = self._queues.setdefault(bucket, _Queue())
+            queue.weights = {row.tenant_id: row.weight for row in rows}
+            steps = sum(row.steps for row in rows)
+            queue.total = (steps, sum(row.input_tokens for row in rows), sum(row.output_tokens for row in rows))
+            queue.waiting = await store.first(self._db, self._pool, bucket, list(queue.weights), limit=PER_TENANT)
+            metrics.ADMISSION_QUEUE.labels(self._pool, bucket).set(steps)
+
+    async def _serve(self, bucket: str, queue: _Queue) -> int:
+        costs = {
+            tenant: [(step, dominant_share(_axes(step[1]), queue.limits)) for step in steps]
+            for tenant, steps in queue.waiting.items()
+        }
+        turns = queue.fair.order(costs, queue.weights, most=PER_ROUND)
+        given = await self._admission.admit(bucket, [turn.item for turn in turns], queue.total)
+        queue.limits = given.limits
+        for axis, limit in zip(("requests", "input_tokens", "output_tokens"), given.limits, strict=True):
+            metrics.BUCKET_LIMIT.labels(bucket, axis).set(limit)
+        queue.next_at = self._clock() + (0.0 if given.next_in is None else given.next_in)
+        if not given.admitted:
+            return 0
+        served = turns[: given.admitted]
+        queue.fair.served(served)
+        self._take_out(queue, served)
+        if not queue.waiting and queue.total[0] > 0:
+            self._woken.set()  # those beyond this look's first
+        return await self._dispatch([turn.item for turn in served])
+
+    def _take_out(self, queue: _Queue, served: Sequence[Turn[Step]]) -> None:
+        gone = {turn.item[0] for turn in served}
+        left = {tenant: [step for step in steps if step[0] not in gone] for tenant, steps in queue.waiting.items()}
+        queue.waiting = {tenant: steps for tenant, steps in left.items() if steps}
+        for turn in served:
+            requests, inputs, outputs = _axes(turn.item[1])
+            queue.total = (queue.total[0] - requests, queue.total[1] - inputs, queue.total[2] - outputs)
+
+    async def _dispatch(self, steps: Sequence[Step]) -> int:
+        doorbells = await store.admit(self._db, [step_id for step_id, _ in steps])
+        dispatched = {bell.step_id for bell in doorbells}
+        for step_id, need in steps:
+            if step_id not in dispatched:
+                self._admission.give_back(need)
+        metrics.DISPATCHED.labels("admission").inc(len(doorbells))
+        await self._publisher.publish(doorbells)
+        return len(doorbells)
+
+
+def _axes(need: Need) -> tuple[float, float, float]:
+    return 1.0, float(need.input_tokens), float(need.output_tokens)

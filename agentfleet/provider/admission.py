@@ -1,0 +1,182 @@
+"""Admission over Redis: one atomic script (``lua/admission.lua``) for all that a call needs, shared by the whole fleet.
+
+Without Redis every process goes on alone, as carefully as with a bucket that nobody knows anything about.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from contextvars import Context
+from dataclasses import replace
+from importlib import resources
+from typing import Any
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError, RedisError
+
+from agentfleet.domain import admission as model
+from agentfleet.domain.admission import Axes, Bucket, Gate, Heard, Pace
+from agentfleet.domain.errors import Need, ProviderBusy
+from agentfleet.engine.batcher import Batcher
+from agentfleet.engine.ports import Round
+from agentfleet.telemetry import metrics
+
+log = structlog.get_logger("agentfleet.admission")
+
+SCRIPT = resources.files("agentfleet.provider").joinpath("lua", "admission.lua").read_text("utf-8")
+PATIENCE = 2.0
+"""Seconds that a call waits for Redis before it goes on alone."""
+GRANT_TTL = 60
+"""Seconds in which the worker of an admitted step has to ask; afterwards it is admitted anew."""
+NO_SERVICE = ("0", 0, 0, 0)
+
+Operation = tuple[str, str, tuple[str | float, ...]]
+"""Name, bucket, and what the script takes for it."""
+
+
+class Admission:
+    """Who may call, as one process asks and reports. ``caps`` a minute, by bucket or by model group."""
+
+    def __init__(self, redis: Redis, *, prefix: str, pace: Pace, caps: Mapping[str, Axes]) -> None:
+        self._redis, self._prefix, self._pace, self._caps = redis, prefix, pace, caps
+        self._batch: Batcher[Operation, Any] = Batcher(self._run)
+        self._sha: str | None = None
+        self._alone: dict[str, Bucket] = {}
+        self._paces: dict[str, tuple[float, ...]] = {}
+        self._reports: set[asyncio.Task[None]] = set()
+
+    async def reserve(self, need: Need, step_id: str) -> None:
+        """Take what the call needs, unless that was done when its step was admitted; raises ``ProviderBusy``."""
+        asked = ("admit", need.bucket, (*NO_SERVICE, self._key("grant", ""), GRANT_TTL, step_id, *axes(need)))
+        try:
+            async with asyncio.timeout(PATIENCE):
+                count, _, _, _, *waits = await self._batch(asked)
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("admission_alone", bucket=need.bucket, error=str(error) or type(error).__name__)
+            found = model.admit(self._own(need.bucket), Gate(), [axes(need)], self._pace, time.monotonic())
+            count, waits = found.count, list(found.waits)
+        metrics.ADMISSIONS.labels(need.bucket, "admitted" if count else "refused").inc()
+        if not count:
+            wait = float(waits[0])
+            busy = ProviderBusy(f"{need.bucket} has no room yet, probably in {wait:.1f} s", retry_after=wait)
+            busy.need = need
+            raise busy
+
+    async def admit(self, bucket: str, needs: Sequence[tuple[str, Need]], waiting: Axes) -> Round:
+        """Serve the queue: admit steps in order as far as there is room. ``waiting`` is what all who wait need."""
+        flat = [value for step_id, need in needs for value in (step_id, *axes(need))]
+        operation = ("admit", bucket, ("1", *waiting, self._key("grant", ""), GRANT_TTL, *flat))
+        count, requests, inputs, outputs, *waits = await self._batch(operation)
+        return Round(count, float(waits[0]) if waits else None, (float(requests), float(inputs), float(outputs)))
+
+    def give_back(self, need: Need) -> None:
+        """The call was never made."""
+        self.settle(need.bucket, axes(need), model.NOTHING)
+
+    def settle(self, bucket: str, taken: Axes, used: Axes) -> None:
+        """Of what had been taken so much was used, perhaps more."""
+        self._report("settle", bucket, *taken, *used)
+
+    def listen(self, bucket: str, heard: Heard) -> None:
+        """What the headers of an answer say."""
+        model.listen(self._own(bucket), heard, self._pace, time.monotonic())
+        told = (*heard.limits, *heard.remaining)
+        self._report("listen", bucket, *("" if value is None else value for value in told))
+
+    def succeeded(self, bucket: str) -> None:
+        """A call was answered."""
+        self._report("succeeded", bucket)
+
+    def limited(self, bucket: str, seconds: float, *, growth: bool) -> None:
+        """429: nobody calls before ``seconds`` have passed. ``growth``: its use grew too fast."""
+        model.limited(self._own(bucket), seconds, self._pace, time.monotonic(), growth=growth)
+        self._report("limited", bucket, seconds, int(growth))
+
+    def overloaded(self, bucket: str) -> None:
+        """529, in whatever dress."""
+        self._report("overloaded", bucket)
+
+    def park(self, bucket: str, probe: float) -> None:
+        """The bucket's whole account cannot be used; one call every ``probe`` seconds looks whether it can."""
+        self._report("park", bucket, probe)
+
+    async def parked(self, organizations: Sequence[str]) -> frozenset[str]:
+        """Which accounts are parked; none when nobody knows."""
+        pipe = self._redis.pipeline(transaction=False)
+        for organization in organizations:
+            pipe.hget(self._key("account", organization), "every")
+        try:
+            found = await pipe.execute()
+        except (RedisError, OSError):
+            return frozenset()
+        return frozenset(name for name, every in zip(organizations, found, strict=True) if float(every or 0) > 0)
+
+    async def resume(self, organization: str) -> bool:
+        """A human says that the account works again; whether it was parked."""
+        return bool(await self._redis.delete(self._key("account", organization)))
+
+    async def close(self) -> None:
+        """Wait for the last reports."""
+        if self._reports:
+            await asyncio.wait(self._reports, timeout=PATIENCE)
+
+    def _key(self, kind: str, name: str) -> str:
+        return f"{self._prefix}:{kind}:{name}"
+
+    def _pace_of(self, bucket: str) -> Pace:
+        organization, _, group = bucket.partition("/")
+        caps = self._caps.get(bucket) or self._caps.get(group)
+        return self._pace if caps is None or not organization else replace(self._pace, caps=caps)
+
+    def _pace_arguments(self, bucket: str) -> tuple[float, ...]:
+        found = self._paces.get(bucket)
+        if found is None:
+            pace = self._pace_of(bucket)
+            found = self._paces[bucket] = (
+                pace.burst, pace.ramp_start, pace.ramp, pace.idle, pace.probe, pace.turn, *pace.caps,
+            )  # fmt: skip
+        return found
+
+    def _own(self, bucket: str) -> Bucket:
+        """What this process alone believes of a bucket."""
+        own = self._alone.get(bucket)
+        if own is None:
+            own = self._alone[bucket] = model.new_bucket(self._pace_of(bucket), time.monotonic())
+        return own
+
+    def _report(self, name: str, bucket: str, *arguments: str | float) -> None:
+        """Behind the caller's back: a report that is lost costs accuracy, never a turn."""
+        task = asyncio.create_task(self._reported((name, bucket, arguments)), context=Context())
+        self._reports.add(task)
+        task.add_done_callback(self._reports.discard)
+
+    async def _reported(self, operation: Operation) -> None:
+        try:
+            await self._batch(operation)
+        except (RedisError, OSError) as error:
+            log.debug("admission_report_lost", operation=operation[0], error=str(error))
+
+    async def _run(self, operations: Sequence[Operation]) -> Sequence[Any]:
+        """Every operation in one round trip; a server that has restarted is told the script again."""
+        results = await self._send(operations)
+        if any(isinstance(result, NoScriptError) for result in results):
+            self._sha = None
+            results = await self._send(operations)
+        failed = next((result for result in results if isinstance(result, Exception)), None)
+        if failed is not None:
+            raise failed
+        return results
+
+    async def _send(self, operations: Sequence[Operation]) -> Sequence[Any]:
+        sha = self._sha = self._sha or await self._redis.script_load(SCRIPT)
+        pipe = self._redis.pipeline(transaction=False)
+        for name, bucket, arguments in operations:
+            keys = self._key("bucket", bucket), self._key("account", bucket.partition("/")[0])
+            pipe.evalsha(sha, 2, *keys, name, "", *self._pace_arguments(bucket), *arguments)
+        return await pipe.execute(raise_on_error=False)
+
+
+def axes(need: Need) -> Axes:
+    """One request and its tokens."""
+    return 1.0, float(need.input_tokens), float(need.output_tokens)
