@@ -10,16 +10,11 @@ parked as a whole and the conversation holds nothing that is bound to it.
 """
 
 import hashlib
-import json
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from agentfleet.domain.errors import ProviderRejected
-from agentfleet.domain.model import Message
 from agentfleet.provider.account import Account
-
-_BOUND = frozenset({"thinking", "redacted_thinking"})
 
 
 def choose(
@@ -47,19 +42,6 @@ def choose(
     if not open_now and home is not None:
         return home
     return max(open_now or serving, key=lambda account: _score(run_id, account))
-
-
-def is_bound(conversation: Sequence[Message]) -> bool:
-    """Whether the conversation holds thinking, which other models drop and other accounts may not read."""
-    return any(
-        message.role == "assistant" and "thinking" in message.content and _thinks(message.content)
-        for message in conversation
-    )
-
-
-def _thinks(content: str) -> bool:
-    blocks: list[dict[str, Any]] = json.loads(content)
-    return any(block.get("type") in _BOUND for block in blocks)
 
 
 def _score(run_id: str, account: Account) -> tuple[float, str]:

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from agentfleet.domain.errors import ProviderRejected
-from agentfleet.domain.model import Message
 from agentfleet.provider.account import Account
-from agentfleet.provider.choose import choose, is_bound
+from agentfleet.provider.choose import choose
 
 RUNS = [f"run-{number}" for number in range(6_000)]
 MODEL = "claude-sonnet-5-5"
@@ -106,23 +105,3 @@ def test_no_parked_account_is_asked_while_another_may_be(
     assert chosen == pinned if held else chosen not in out or names <= out
     if pinned in names - out:
         assert chosen == pinned
-
-
-THINKING = '[{"type":"thinking","thinking":"","signature":"s"},{"type":"text","text":"Hello"}]'
-
-
-@pytest.mark.parametrize(
-    ("role", "content", "bound"),
-    [
-        ("assistant", THINKING, True),
-        ("assistant", '[{ "type" : "redacted_thinking", "data": "x" }]', True),
-        ("assistant", '[{"type":"text","text":"I was thinking"}]', False),
-        ("assistant", '[{"type":"tool_use","id":"t","name":"n","input":{"type":"thinking"}}]', False),
-        ("user", '[{"type":"tool_result","tool_use_id":"t","content":"thinking"}]', False),
-    ],
-)
-def test_a_conversation_is_bound_by_thinking_and_by_nothing_that_only_reads_like_it(
-    role: str, content: str, bound: bool
-):
-    said = Message(0, 0, "user", '[{"type":"text","text":"Hello"}]')
-    assert is_bound([said, Message(1, 0, role, content)]) is bound
