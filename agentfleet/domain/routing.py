@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agentfleet.domain.errors import ProviderBusy, ProviderError, ProviderOverloaded, ProviderRejected
+from agentfleet.domain.errors import ProviderBusy, ProviderError, ProviderModelUnknown, ProviderOverloaded
 from agentfleet.domain.model import Message
 
 _THINKING = frozenset({"thinking", "redacted_thinking"})
@@ -97,7 +97,7 @@ def gives_way(error: ProviderError) -> bool:
     """Whether another model may answer where this one fails: it is overloaded, or there is no such model."""
     if isinstance(error, ProviderBusy):
         return bool(error.detail.get("overloaded"))  # its breaker is open; a full bucket is only full
-    return isinstance(error, ProviderOverloaded) or (isinstance(error, ProviderRejected) and error.status == 404)
+    return isinstance(error, ProviderOverloaded | ProviderModelUnknown)
 
 
 def is_bound(conversation: Sequence[Message]) -> bool:

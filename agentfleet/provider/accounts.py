@@ -40,7 +40,7 @@ class Accounts:
         self._parked = parked
 
     def choose(self, request: ReasonRequest) -> Endpoint:
-        """Whom to ask; raises ``ProviderRejected`` when nobody serves the model."""
+        """Whom to ask; raises ``ProviderModelUnknown`` when nobody serves the model."""
         account = choose(
             [endpoint.account for endpoint in self._endpoints.values()],
             request.run_id,

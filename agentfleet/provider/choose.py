@@ -13,7 +13,7 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 
-from agentfleet.domain.errors import ProviderRejected
+from agentfleet.domain.errors import ProviderModelUnknown
 from agentfleet.provider.account import Account
 
 
@@ -29,12 +29,12 @@ def choose(
     """The account that ``run_id`` should ask for ``model``.
 
     ``pinned`` is the account that answered last, ``bound`` whether the conversation must stay there. The answer is a
-    parked account only when no other may be asked: the call waits for it. Raises ``ProviderRejected`` when nobody
+    parked account only when no other may be asked: the call waits for it. Raises ``ProviderModelUnknown`` when nobody
     serves the model.
     """
     serving = [account for account in accounts if account.serves(model)]
     if not serving:
-        raise ProviderRejected(f"no account serves the model {model!r}: add it to `models` of one", model=model)
+        raise ProviderModelUnknown(f"no account serves the model {model!r}: add it to `models` of one", model=model)
     home = next((account for account in serving if account.name == pinned), None)
     if home is not None and (bound or not parked(home)):
         return home

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentfleet.domain.errors import ProviderBusy, ProviderOverloaded, ProviderRateLimited, ProviderRejected
+from agentfleet.domain.errors import (
+    ProviderBusy,
+    ProviderModelUnknown,
+    ProviderOverloaded,
+    ProviderRateLimited,
+    ProviderRejected,
+)
 from agentfleet.domain.model import Message
 from agentfleet.domain.routing import Route, gives_way, instead, is_bound, pick, route_from_json, route_to_json
 
@@ -108,7 +114,7 @@ def test_a_model_that_is_to_be_avoided_has_the_first_other_one_stand_in():
     ("error", "way"),
     [
         (ProviderOverloaded("529"), True),
-        (ProviderRejected("no such model", status=404), True),
+        (ProviderModelUnknown("no such model", status=404), True),
         (ProviderBusy("its breaker is open", overloaded=True), True),
         (ProviderBusy("no room yet"), False),
         (ProviderRateLimited("429", status=429), False),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from agentfleet.domain.errors import ProviderRejected
+from agentfleet.domain.errors import ProviderModelUnknown
 from agentfleet.provider.account import Account
 from agentfleet.provider.choose import choose
 
@@ -83,7 +83,7 @@ def test_only_an_account_that_serves_the_model_is_asked():
 
 
 def test_a_model_that_nobody_serves_is_refused_by_name():
-    with pytest.raises(ProviderRejected, match=MODEL):
+    with pytest.raises(ProviderModelUnknown, match=MODEL):
         pick("run", (account("a", models={"claude-opus-5": "x"}),))
 
 
