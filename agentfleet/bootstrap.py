@@ -45,13 +45,15 @@ from agentfleet.engine.rescue import Rescuer
 from agentfleet.engine.serve import StepServer
 from agentfleet.engine.settle import Settler
 from agentfleet.engine.submit import Submitter
+from agentfleet.provider.account import Account
+from agentfleet.provider.accounts import read_accounts
 from agentfleet.provider.admission import Admission
 from agentfleet.provider.caps import read_caps
 from agentfleet.provider.factory import make_reasoner
 from agentfleet.provider.limits import Limits, connections_for
-from agentfleet.provider.quota import Quota
 from agentfleet.provider.prices import worst_case
-from agentfleet.settings import Settings
+from agentfleet.provider.quota import Quota
+from agentfleet.settings import Settings, environment
 from agentfleet.store import health
 from agentfleet.store.bundles import Bundles
 from agentfleet.store.database import APP_ROLE, FLEET_ROLE, Database, DatabaseConfig
@@ -156,6 +158,13 @@ def alert_sender(settings: Settings, db: Database) -> AlertSender:
     return AlertSender(db, None if url is None else url.get_secret_value(), key)
 
 
+def provider_accounts(settings: Settings) -> tuple[Account, ...]:
+    """The accounts that AGENTFLEET_ACCOUNTS lists; none when it is not set, or when the provider is one of your own."""
+    if settings.accounts is None or settings.provider != "anthropic":
+        return ()
+    return read_accounts(settings.accounts.get_secret_value(), base_url=None, api_key=None, env=environment)
+
+
 def provider_limits(settings: Settings) -> Limits:
     """How much of the network one worker uses for model calls."""
     return Limits(
@@ -208,6 +217,7 @@ async def worker(settings: Settings) -> AsyncGenerator[Serving]:
             settings.provider,
             base_url=settings.provider_base_url,
             api_key=None if settings.provider_api_key is None else settings.provider_api_key.get_secret_value(),
+            accounts=provider_accounts(settings),
             limits=provider_limits(settings),
             quota=Quota(
                 admit, reads_count=read_caps(settings.provider_limits).reads_count, probe=settings.provider_probe

@@ -39,7 +39,8 @@ def agent_modules(options: StackOptions, settings: Settings) -> tuple[str, ...]:
 
 def needs_simulator(settings: Settings) -> bool:
     """Whether nobody said which model to call."""
-    return settings.provider == "anthropic" and not settings.provider_api_key and not settings.provider_base_url
+    told = settings.provider_api_key or settings.provider_base_url or settings.accounts
+    return settings.provider == "anthropic" and not told
 
 
 def plan_env(settings: Settings, urls: Urls, port: int) -> StackEnv:

@@ -36,13 +36,15 @@ class Accounts:
         connections: Connections,
         parked: Callable[[Account], bool] = lambda _: False,
     ) -> None:
+        self._accounts, self._parked = tuple(accounts), parked
         self._endpoints = {account.name: Endpoint(account, connections) for account in accounts}
-        self._parked = parked
+        self.organizations = tuple({account.organization: None for account in accounts})
+        """Whose limits hold, in the order of the list."""
 
     def choose(self, request: ReasonRequest) -> Endpoint:
         """Whom to ask; raises ``ProviderModelUnknown`` when nobody serves the model."""
         account = choose(
-            [endpoint.account for endpoint in self._endpoints.values()],
+            self._accounts,
             request.run_id,
             request.model,
             pinned=request.account,
