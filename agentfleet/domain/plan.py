@@ -7,7 +7,7 @@ so that a replay needs nothing but the row.
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from types import MappingProxyType
 
 from agentfleet.domain.budget import Budget, Progress, ceiling_reached
@@ -17,14 +17,17 @@ MAX_GROWTH = 2
 """A turn cut off by ``max_tokens`` is asked for again with twice, then four times the room."""
 MAX_REASKS = 1
 """An answer of the wrong shape is explained to the model once; twice wrong is a failed run."""
+MAX_NUDGES = 1
+"""A model that ends its turn without a word, as happens after tool results, is told to continue once."""
+MAX_PAUSES = 10
+"""A turn that pauses (a tool of the provider's is at work) is continued so often in a row."""
 
 
 GIVE_UPS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
-        "refusal": ("refusal", "the model refused to go on"),
         "model_context_window_exceeded": (
             "context_window",
-            "the conversation no longer fits into the model's context window",
+            "the conversation no longer fits into the model's context window: begin again with less",
         ),
     }
 )
@@ -48,6 +51,10 @@ class Turn:
     content: str
     text: str
     tool_uses: tuple[ToolUse, ...] = ()
+    category: str | None = None
+    """Of a refusal: what it is about, in the provider's word."""
+    at_limit: bool = False
+    """It had all the room that its model can give: asking for more is a mistake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +77,16 @@ class LoopState:
 
     reasks: int = 0
     growth: int = 0
+    nudges: int = 0
+    pauses: int = 0
 
     def dumps(self) -> str:
-        return json.dumps({"reasks": self.reasks, "growth": self.growth})
+        return json.dumps(asdict(self))
 
     @classmethod
     def loads(cls, text: str) -> "LoopState":
         values = json.loads(text)
-        return cls(reasks=int(values.get("reasks", 0)), growth=int(values.get("growth", 0)))
+        return cls(**{field.name: int(values.get(field.name, 0)) for field in fields(cls)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,33 +132,20 @@ def first_step(model: str) -> NextStep:
     return NextStep(StepKind.REASON, model, turn=1, input=LoopState().dumps())
 
 
-def after_reason(  # noqa: PLR0911  # one return per stop reason: it reads as a table
-    turn_no: int, turn: Turn, state: LoopState, progress: Progress, rules: Rules
-) -> Plan:
+def after_reason(turn_no: int, turn: Turn, state: LoopState, progress: Progress, rules: Rules) -> Plan:
     """What follows a finished reason step. ``progress`` includes it."""
     said = Message(turn_no, 0, "assistant", turn.content)
     match turn.stop_reason:
         case "tool_use" if turn.tool_uses:
             return _call_tools(turn_no, turn, said, progress, rules)
         case "end_turn" | "stop_sequence":
-            match rules.check_output(turn.text):
-                case Valid(output):
-                    return Finish(output, (said,))
-                case Invalid(problem) if state.reasks < MAX_REASKS:
-                    reask = replace(state, reasks=state.reasks + 1)
-                    return _reason_again(reask, (said, _correction(turn_no + 1, problem)), progress, rules)
-                case Invalid(problem):
-                    return GiveUp("invalid_output", problem, (said,))
+            return _answered(turn_no, turn, said, state, progress, rules)
         case "pause_turn":
-            return _reason_again(state, (said,), progress, rules)
+            return _paused(said, state, progress, rules)
         case "max_tokens":
-            if state.growth >= MAX_GROWTH:
-                return GiveUp("max_tokens", "the answer did not fit into max_tokens, enlarged twice", (said,))
-            # The cut turn is not kept: a tool call in it would be half a call.
-            again = NextStep(
-                StepKind.REASON, rules.model, turn_no, input=replace(state, growth=state.growth + 1).dumps()
-            )
-            return _unless_over_budget(Continue((again,)), progress, rules)
+            return _cut_off(turn_no, turn, said, state, progress, rules)
+        case "refusal":
+            return _refused(turn, said)
         case reason:
             kind, why = GIVE_UPS.get(
                 reason, ("unknown_stop_reason", f"the model stopped for an unknown reason: {reason!r}")
@@ -196,6 +192,47 @@ def _unless_over_budget(plan: Continue, progress: Progress, rules: Rules, *, res
     return GiveUp("budget", f"the run's ceiling {ceiling} is reached", plan.messages)
 
 
+def _answered(turn_no: int, turn: Turn, said: Message, state: LoopState, progress: Progress, rules: Rules) -> Plan:
+    """A turn that is over: its text is the output, if it says something and that is valid."""
+    if not turn.text.strip() and state.nudges < MAX_NUDGES:
+        nudged = replace(state, nudges=state.nudges + 1)
+        return _reason_again(nudged, (said, _user(turn_no + 1, "Continue.")), progress, rules)
+    match rules.check_output(turn.text):
+        case Valid(output):
+            return Finish(output, (said,))
+        case Invalid(problem) if state.reasks < MAX_REASKS:
+            reask = replace(state, reasks=state.reasks + 1)
+            return _reason_again(reask, (said, _correction(turn_no + 1, problem)), progress, rules)
+        case Invalid(problem):
+            return GiveUp("invalid_output", problem, (said,))
+
+
+def _paused(said: Message, state: LoopState, progress: Progress, rules: Rules) -> Plan:
+    """A turn that goes on when it is sent back as it is."""
+    if state.pauses >= MAX_PAUSES:
+        return GiveUp("pause_turn", f"the turn paused again after being continued {MAX_PAUSES} times", (said,))
+    return _reason_again(replace(state, pauses=state.pauses + 1), (said,), progress, rules)
+
+
+def _cut_off(turn_no: int, turn: Turn, said: Message, state: LoopState, progress: Progress, rules: Rules) -> Plan:
+    """A turn that had too little room. It is not kept when it is asked for again: a call in it may be half a call."""
+    if state.growth >= MAX_GROWTH or turn.at_limit:
+        room = "all that the model can say at once" if turn.at_limit else "max_tokens, enlarged twice"
+        return GiveUp("max_tokens", f"the answer did not fit into {room}", (said,))
+    grown = replace(state, growth=state.growth + 1)
+    again = Continue((NextStep(StepKind.REASON, rules.model, turn_no, input=grown.dumps()),))
+    return _unless_over_budget(again, progress, rules)
+
+
+def _refused(turn: Turn, said: Message) -> GiveUp:
+    """The same model would refuse again: it is not asked."""
+    about = f" (category: {turn.category})" if turn.category else ""
+    return GiveUp("refusal", f"the model refused to go on{about}", (said,))
+
+
 def _correction(turn: int, problem: str) -> Message:
-    text = f"That answer is not valid: {problem}\nAnswer again, with nothing but the corrected answer."
+    return _user(turn, f"That answer is not valid: {problem}\nAnswer again, with nothing but the corrected answer.")
+
+
+def _user(turn: int, text: str) -> Message:
     return Message(turn, 0, "user", json.dumps([{"type": "text", "text": text}], ensure_ascii=False))

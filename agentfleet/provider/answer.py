@@ -75,6 +75,7 @@ class Answer:
         self.model = ""
         self.usage: Json = {}
         self.stop_reason: str | None = None
+        self.stop_category: str | None = None
         self.complete = False
         self.blocks: list[Block] = []
 
@@ -96,6 +97,7 @@ class Answer:
             case "message_delta":
                 event = json.loads(data)
                 self.stop_reason = event["delta"].get("stop_reason") or self.stop_reason
+                self.stop_category = (event["delta"].get("stop_details") or {}).get("category")
                 # These counts are totals so far: they replace those of the start, where they are given.
                 self.usage.update({key: value for key, value in event["usage"].items() if value is not None})
             case "message_stop":
@@ -115,7 +117,7 @@ class Answer:
             raise ValueError("the arguments of a tool call are not a JSON object")
         content = _clean("[" + ",".join(block.render() for block in self.blocks) + "]")
         text = _clean("".join(block.text("text") for block in self.blocks if block.type == "text"))
-        return Turn(self.stop_reason, content, text, calls)
+        return Turn(self.stop_reason, content, text, calls, self.stop_category)
 
 
 def _object(text: str) -> str | None:

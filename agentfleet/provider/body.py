@@ -17,6 +17,7 @@ from typing import Any
 
 from agentfleet.domain.model import Message
 from agentfleet.engine.ports import ReasonRequest
+from agentfleet.provider.models import max_output
 
 FIVE_MINUTES, HOUR = 300, 3_600
 """Seconds that the provider may keep a prefix after its last use."""
@@ -33,7 +34,7 @@ def request_body(request: ReasonRequest, envelope: Mapping[str, Any] | None = No
     ttl = cache_ttl(request)
     mark = None if ttl is None else {"type": "ephemeral", **({"ttl": "1h"} if ttl == HOUR else {})}
     outside = {"model": request.model, "stream": True} if envelope is None else envelope
-    head = {**outside, "max_tokens": request.max_tokens, **_head(request, mark)}
+    head = {**outside, "max_tokens": room(request), **_head(request, mark)}
     messages = ",".join(_messages(request.conversation, mark))
     return f'{dumps(head)[:-1]},"messages":[{messages}]}}'.encode()
 
@@ -53,6 +54,11 @@ def cache_ttl(request: ReasonRequest) -> int | None:
         return None
     waits = request.lane == "batch" or LONG_GAP < (request.prompt_age or 0.0) < HOUR
     return HOUR if waits else FIVE_MINUTES
+
+
+def room(request: ReasonRequest) -> int:
+    """Tokens that the answer may have: what is wanted, if the model can give that much. More would be refused."""
+    return min(request.max_tokens, max_output(request.model) or request.max_tokens)
 
 
 def dumps(value: Any) -> str:

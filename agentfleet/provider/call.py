@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import date
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,7 +15,8 @@ from agentfleet.domain.budget import Usage
 from agentfleet.domain.errors import ProviderUnavailable
 from agentfleet.engine.ports import Reasoned, ReasonRequest
 from agentfleet.provider.answer import Answer
-from agentfleet.provider.body import dumps, request_body
+from agentfleet.provider.body import dumps, request_body, room
+from agentfleet.provider.models import max_output
 from agentfleet.provider.platforms import Endpoint
 from agentfleet.provider.prices import cost
 from agentfleet.provider.refusals import refused
@@ -93,7 +95,8 @@ class Call:
                 await _drain(arriving)
 
     def _reasoned(self, headers: Mapping[str, str]) -> Reasoned:
-        turn, raw = self.answer.turn(), self.answer.usage
+        at_limit = room(self._request) == max_output(self._request.model)
+        turn, raw = replace(self.answer.turn(), at_limit=at_limit), self.answer.usage
         usage = Usage(
             raw.get("input_tokens") or 0,
             raw["output_tokens"],

@@ -1,4 +1,6 @@
-"""Every row of the simulator's fault menu, through the real SDK: our error and its verdict, or the turn."""
+"""Every row of the simulator's fault menu, through the real SDK: our error, its verdict and what follows, or the turn
+and what the agent loop makes of it.
+"""
 
 import pickle
 from dataclasses import dataclass
@@ -7,6 +9,10 @@ from typing import Any
 import pytest
 
 from agentfleet.domain import errors as e
+from agentfleet.domain.budget import Budget, Progress
+from agentfleet.domain.model import StepKind
+from agentfleet.domain.plan import Continue, Finish, GiveUp, Invalid, LoopState, Rules, Valid, after_reason
+from agentfleet.domain.retry import Bury, RetryAfter, RetryDecision, RetryPolicy, SnoozeFor, decide
 from agentfleet.domain.verdicts import Verdict, classify
 from agentfleet.simulator.faults import MENU
 from agentfleet.simulator.serve import Running
@@ -32,7 +38,32 @@ class Fails:
 @dataclass(frozen=True)
 class Turns:
     stop_reason: str
+    then: str
+    """What the loop does: ``finish``, ``tools``, ``reason`` (again, with the words), or the reason why it gives up."""
+    words: str = ""
     calls: tuple[str, ...] = ()
+
+
+FOLLOWS: dict[Verdict, type[RetryDecision]] = {
+    Verdict.RETRY_AT: SnoozeFor,
+    Verdict.OVERLOADED: SnoozeFor,
+    Verdict.PARK: SnoozeFor,
+    Verdict.BACKOFF: RetryAfter,
+    Verdict.PERMANENT: Bury,
+}
+
+
+def check_output(text: str) -> Valid | Invalid:
+    """As for an agent that answers in plain words: half a document is none."""
+    return Invalid("half a document") if text.endswith("{") else Valid(text)
+
+
+RULES = Rules("claude-sonnet-5-5", Budget(), {}, check_output)
+
+
+def decision(verdict: Verdict) -> RetryDecision:
+    """What follows from the first failure of a model call."""
+    return decide(verdict, RetryPolicy(), kind=StepKind.REASON, attempt=1, snoozes=0, crashes=0, jitter=0.5)
 
 
 def limited(seconds: tuple[float, float] | None, status: int = 429, **more: Any) -> Fails:
@@ -105,19 +136,19 @@ EXPECTED: dict[str, Fails | Turns] = {
     "stream_reset": broken(),
     "stream_stall": broken(),
     "stream_truncated": broken(),
-    "unknown_event": Turns("end_turn"),
-    "stream_drip": Turns("end_turn"),
-    "max_tokens": Turns("max_tokens"),
-    "max_tokens_in_tool": Turns("max_tokens"),
-    "context_window_exceeded": Turns("model_context_window_exceeded"),
-    "refusal": Turns("refusal"),
-    "pause_turn": Turns("pause_turn"),
-    "empty_turn": Turns("end_turn"),
-    "unknown_block": Turns("end_turn"),
-    "unknown_stop_reason": Turns("stargazing"),
-    "unknown_tool": Turns("tool_use", ("no_such_tool",)),
-    "bad_tool_input": Turns("end_turn"),
-    "bad_output": Turns("end_turn"),
+    "unknown_event": Turns("end_turn", "finish"),
+    "stream_drip": Turns("end_turn", "finish"),
+    "max_tokens": Turns("max_tokens", "reason"),
+    "max_tokens_in_tool": Turns("max_tokens", "reason"),
+    "context_window_exceeded": Turns("model_context_window_exceeded", "context_window", "begin again with less"),
+    "refusal": Turns("refusal", "refusal", "(category: cyber)"),
+    "pause_turn": Turns("pause_turn", "reason"),
+    "empty_turn": Turns("end_turn", "reason", "Continue."),
+    "unknown_block": Turns("end_turn", "finish"),
+    "unknown_stop_reason": Turns("stargazing", "unknown_stop_reason", "'stargazing'"),
+    "unknown_tool": Turns("tool_use", "tools", calls=("no_such_tool",)),
+    "bad_tool_input": Turns("end_turn", "finish"),
+    "bad_output": Turns("end_turn", "reason", "That answer is not valid"),
 }
 
 
@@ -136,6 +167,7 @@ async def test_a_fault_becomes_our_error_with_its_verdict_and_without_the_key(
         await reasoner.reason(ask(), None)
     error = caught.value
     assert (type(error), classify(error)) == (expected.error, expected.verdict)
+    assert type(decision(expected.verdict)) is FOLLOWS[expected.verdict]
     assert (error.status, error.error_type, error.error_code) == (expected.status, expected.type, expected.code)
     if expected.retry_after is None:
         assert error.retry_after is None
@@ -153,7 +185,7 @@ async def test_a_fault_becomes_our_error_with_its_verdict_and_without_the_key(
 
 
 @pytest.mark.parametrize("name", [name for name, expected in EXPECTED.items() if isinstance(expected, Turns)])
-async def test_an_odd_but_whole_answer_is_a_turn_whose_stop_reason_the_plan_reads(
+async def test_an_odd_but_whole_answer_is_a_turn_of_which_the_loop_makes_what_it_means(
     sim: Running, connect: Connect, name: str
 ):
     expected = EXPECTED[name]
@@ -162,6 +194,17 @@ async def test_an_odd_but_whole_answer_is_a_turn_whose_stop_reason_the_plan_read
     assert reasoned.turn.stop_reason == expected.stop_reason
     assert tuple(use.name for use in reasoned.turn.tool_uses) == expected.calls
     assert reasoned.request_id == sim.simulator.log.entries[0].id
+    match after_reason(1, reasoned.turn, LoopState(), Progress(steps=1), RULES):
+        case Continue(steps, messages):
+            assert expected.then == ("tools" if steps[0].kind is StepKind.TOOL else "reason")
+            said = "".join(message.content for message in messages)
+        case Finish(output):
+            assert expected.then == "finish"
+            said = output
+        case GiveUp(kind, reason):
+            assert expected.then == kind
+            said = reason
+    assert expected.words in said
 
 
 async def test_nothing_is_tried_again_in_process(sim: Running, connect: Connect):

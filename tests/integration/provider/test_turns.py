@@ -168,6 +168,13 @@ async def test_usage_and_cost_are_those_of_the_provider(sim: Running, connect: C
     assert usage.cost_usd == cost(second, MODEL, datetime.now(UTC).date()) > 0
 
 
+async def test_no_more_room_is_asked_for_than_the_model_has(sim: Running, connect: Connect):
+    assert not (await connect(sim.url).reason(ask(max_tokens=1_000), None)).turn.at_limit
+    assert (await connect(sim.url).reason(ask(max_tokens=1_000_000), None)).turn.at_limit, "and it is accepted"
+    own = ask(max_tokens=1_000_000, model="claude-haiku-4-5")
+    assert (await connect(sim.url).reason(own, None)).turn.at_limit
+
+
 async def test_no_cache_mark_means_no_cached_tokens(sim: Running, connect: Connect):
     await connect(sim.url).reason(ask(message(0, "user", "word " * 6_000), cache=False), None)
     assert sim.simulator.log.entries[0].usage["cache_creation_input_tokens"] == 0

@@ -1,8 +1,10 @@
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from itertools import groupby, pairwise
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,6 +14,7 @@ from agentfleet.domain.budget import Budget, Progress
 from agentfleet.domain.model import NextStep, StepKind
 from agentfleet.domain.plan import (
     MAX_GROWTH,
+    MAX_PAUSES,
     MAX_REASKS,
     Continue,
     Finish,
@@ -19,6 +22,7 @@ from agentfleet.domain.plan import (
     LoopState,
     ToolUse,
     Turn,
+    Valid,
     after_reason,
     after_tool,
     first_step,
@@ -37,7 +41,7 @@ from .loop_driver import (
     turns,
 )
 
-KINDS = {"invalid_output", "max_tokens", "refusal", "context_window", "unknown_stop_reason", "budget"}
+KINDS = {"invalid_output", "max_tokens", "pause_turn", "refusal", "context_window", "unknown_stop_reason", "budget"}
 
 
 @given(drives)
@@ -149,14 +153,45 @@ def test_room_for_a_cut_off_turn_grows_at_most_twice(drive: Driver) -> None:
 def test_a_wrong_answer_is_asked_for_once_more_and_then_fails_the_run(drive: Driver) -> None:
     drive.run()
     for episode in drive.episodes():
-        wrong = [t.stop_reason in {"end_turn", "stop_sequence"} and not t.text.startswith("ok") for _, t in episode]
+        nudged = [LoopState.loads(step.input).nudges for step, _ in episode]
+        wrong = [
+            turn.stop_reason in {"end_turn", "stop_sequence"} and not turn.text.startswith("ok") and (turn.text or nudges)
+            for (_, turn), nudges in zip(episode, nudged, strict=True)
+        ]
+        wrong = list(map(bool, wrong))
         assert [LoopState.loads(step.input).reasks for step, _ in episode] == [
             sum(wrong[:i]) for i in range(len(wrong))
         ]
         assert sum(wrong) <= MAX_REASKS + 1 == 2
     if isinstance(drive.end, GiveUp) and drive.end.kind == "invalid_output":
         *_, last = drive.episodes()
-        assert sum(not t.text.startswith("ok") for _, t in last if t.stop_reason in {"end_turn", "stop_sequence"}) == 2
+        silences = max(LoopState.loads(step.input).nudges for step, _ in last)
+        answers = [turn.text for _, turn in last if turn.stop_reason in {"end_turn", "stop_sequence"}]
+        assert sum(not text.startswith("ok") for text in answers) == 2 + silences
+
+
+@given(drives)
+def test_a_model_that_says_nothing_is_told_to_continue_once_and_only_then(drive: Driver) -> None:
+    drive.run()
+    for episode in drive.episodes():
+        silent = [turn.stop_reason in {"end_turn", "stop_sequence"} and not turn.text for _, turn in episode]
+        nudges = [LoopState.loads(step.input).nudges for step, _ in episode]
+        assert nudges == [min(sum(silent[:i]), 1) for i in range(len(silent))]
+        for (step, _), was_silent, nudge in zip(episode, silent, nudges, strict=True):
+            said = [message.content for (turn, _), message in drive.conversation.items() if turn == step.turn + 1]
+            if was_silent and not nudge:
+                assert [json.loads(content) for content in said] == [[{"type": "text", "text": "Continue."}]]
+            else:
+                assert not any("Continue." in content for content in said)
+
+
+@given(drives)
+def test_a_turn_is_continued_after_a_pause_ten_times_at_most(drive: Driver) -> None:
+    drive.run()
+    for episode in drive.episodes():
+        pauses = [turn.stop_reason == "pause_turn" for _, turn in episode]
+        assert [LoopState.loads(step.input).pauses for step, _ in episode] == [sum(pauses[:i]) for i in range(len(pauses))]
+        assert sum(pauses) <= MAX_PAUSES + 1 == 11
 
 
 @given(drives)
@@ -169,8 +204,8 @@ def test_a_run_succeeds_only_with_a_valid_answer_of_a_turn_that_ended(drive: Dri
         assert drive.end.output == json.dumps(last.text)
 
 
-def turn(stop_reason: str, text: str = "", *uses: ToolUse) -> Turn:
-    return Turn(stop_reason, '[{"type": "text"}]', text, uses)
+def turn(stop_reason: str, text: str = "", *uses: ToolUse, **more: Any) -> Turn:
+    return Turn(stop_reason, '[{"type": "text"}]', text, uses, **more)
 
 
 def reason_step(number: int, state: LoopState) -> NextStep:
@@ -188,12 +223,20 @@ FRESH, REASKED, GROWN, FULL = LoopState(), LoopState(reasks=1), LoopState(growth
         (turn("end_turn", "no"), FRESH, reason_step(5, REASKED)),
         (turn("end_turn", "no"), FULL, reason_step(5, LoopState(1, 2))),
         (turn("end_turn", "no"), REASKED, "invalid_output"),
-        (turn("pause_turn"), FRESH, reason_step(4, FRESH)),
-        (turn("pause_turn"), LoopState(1, 2), reason_step(4, LoopState(1, 2))),
+        (turn("end_turn", ""), FRESH, reason_step(5, LoopState(nudges=1))),
+        (turn("end_turn", " \n"), FRESH, reason_step(5, LoopState(nudges=1))),
+        (turn("stop_sequence", ""), LoopState(1, 2), reason_step(5, LoopState(1, 2, nudges=1))),
+        (turn("end_turn", ""), LoopState(nudges=1), reason_step(5, LoopState(reasks=1, nudges=1))),
+        (turn("end_turn", ""), LoopState(reasks=1, nudges=1), "invalid_output"),
+        (turn("pause_turn"), FRESH, reason_step(4, LoopState(pauses=1))),
+        (turn("pause_turn"), LoopState(1, 2, 1, 9), reason_step(4, LoopState(1, 2, 1, 10))),
+        (turn("pause_turn"), LoopState(pauses=10), "pause_turn"),
         (turn("max_tokens"), FRESH, reason_step(3, GROWN)),
         (turn("max_tokens"), GROWN, reason_step(3, FULL)),
         (turn("max_tokens", "ok"), LoopState(reasks=1), reason_step(3, LoopState(1, 1))),
         (turn("max_tokens"), FULL, "max_tokens"),
+        (turn("max_tokens", at_limit=True), FRESH, "max_tokens"),
+        (turn("end_turn", "ok", at_limit=True), FRESH, '"ok"'),
         (turn("refusal"), FRESH, "refusal"),
         (turn("model_context_window_exceeded"), FRESH, "context_window"),
         (turn("tool_use"), FRESH, "unknown_stop_reason"),
@@ -208,6 +251,30 @@ def test_what_follows_a_stop_reason(answer: Turn, state: LoopState, expected: Ne
             assert output == expected
         case GiveUp(kind):
             assert kind == expected
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (turn("refusal", category="cyber"), "the model refused to go on (category: cyber)"),
+        (turn("refusal"), "the model refused to go on"),
+        (turn("model_context_window_exceeded"), "context window: begin again with less"),
+        (turn("max_tokens", at_limit=True), "all that the model can say at once"),
+        (turn("brand_new"), "'brand_new'"),
+    ],
+)
+def test_what_ends_a_run_says_why(answer: Turn, words: str) -> None:
+    plan = after_reason(3, answer, FRESH, Progress(steps=2), rules())
+    assert isinstance(plan, GiveUp)
+    assert words in plan.reason
+    assert [message.content for message in plan.messages] == [answer.content]
+
+
+def test_a_second_silence_ends_a_run_whose_output_may_be_empty() -> None:
+    plain = replace(rules(), check_output=lambda text: Valid(json.dumps(text)))
+    plan = after_reason(3, turn("end_turn"), LoopState(nudges=1), Progress(steps=2), plain)
+    assert isinstance(plan, Finish)
+    assert plan.output == '""'
 
 
 def test_a_correction_tells_the_model_what_was_wrong() -> None:
@@ -258,7 +325,7 @@ def test_the_last_result_of_a_turn_wakes_the_model(number: int, part: int) -> No
     assert (step.kind, step.name, step.turn, step.part, step.join) == (StepKind.REASON, MODEL, number + 1, 0, True)
 
 
-@given(st.builds(LoopState, st.integers(0, 99), st.integers(0, 99)))
+@given(st.builds(LoopState, *[st.integers(0, 99)] * 4))
 def test_the_loops_memory_survives_being_written_down(state: LoopState) -> None:
     assert LoopState.loads(state.dumps()) == state
 
