@@ -112,7 +112,8 @@ class Performer:
                 on_text = self._deltas.writer(claimed.run_id, claimed.step_id)
                 reasoned = await REASON.around(lambda: self._reasoner.reason(request, on_text))
         except TimeoutError:
-            raise StepTimeout(f"the model call took longer than {self._reason_timeout:g} s") from None
+            seconds = f"{self._reason_timeout:g} s (AGENTFLEET_REASON_TIMEOUT)"
+            raise StepTimeout(f"the model call took longer than {seconds}") from None
         plan = after_reason(claimed.turn, reasoned.turn, state, claimed.progress, rules)
         return settlement.succeeded(
             claimed,
