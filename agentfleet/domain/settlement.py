@@ -185,6 +185,23 @@ def failed(
     )
 
 
+def snoozed(attempted: Attempted, seconds: float, blocked_on: str) -> Settlement:
+    """The attempt did nothing, and nothing went wrong: the step waits for ``seconds`` at most, for ``blocked_on``."""
+    event = _step_event(EventType.STEP_SNOOZED, attempted, {"blocked_on": blocked_on, "delay": seconds})
+    return Settlement(
+        attempted.step_id,
+        attempted.run_id,
+        attempted.fence,
+        StepEvent.SNOOZE,
+        step_after(StepState.RUNNING, StepEvent.SNOOZE),
+        spent=False,
+        snoozed=True,
+        delay=seconds,
+        blocked_on=blocked_on,
+        events=(event,),
+    )
+
+
 def describe(error: BaseException, verdict: Verdict) -> dict[str, Any]:
     """An error as JSON-safe evidence: class, verdict, message, detail."""
     message = _clean(str(error) or type(error).__name__)[:MAX_ERROR_CHARS].replace("\x00", "\ufffd")

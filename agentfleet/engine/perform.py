@@ -12,6 +12,7 @@ import structlog
 
 from agentfleet import failpoints
 from agentfleet.domain import settlement
+from agentfleet.domain.batch import LANE
 from agentfleet.domain.budget import ceiling_reached
 from agentfleet.domain.errors import (
     BudgetExceeded,
@@ -27,7 +28,8 @@ from agentfleet.domain.model import Bundle, Claimed, Settlement, StepKind
 from agentfleet.domain.plan import LoopState, after_reason, after_tool
 from agentfleet.domain.retry import RetryPolicy
 from agentfleet.domain.verdicts import Verdict, classify
-from agentfleet.engine.ports import Deltas, Reasoner, ReasonRequest, Toolbox
+from agentfleet.engine.batch import BatchLane
+from agentfleet.engine.ports import Deltas, Reasoned, Reasoner, ReasonRequest, Toolbox
 from agentfleet.store.bundles import Bundles
 from agentfleet.telemetry import metrics
 
@@ -49,9 +51,11 @@ class Performer:
         policy: RetryPolicy,
         *,
         reason_timeout: float,
+        lane: BatchLane | None = None,
     ) -> None:
         self._bundles, self._reasoner, self._toolbox, self._deltas = bundles, reasoner, toolbox, deltas
         self._policy, self._reason_timeout = policy, reason_timeout
+        self._lane = lane
 
     async def __call__(self, claimed: Claimed, still_ours: Callable[[], None]) -> Settlement:
         """Do the work and say how the attempt ended. ``still_ours`` raises ``LeaseLost`` before a side effect."""
@@ -106,14 +110,10 @@ class Performer:
             prompt_age=claimed.prompt_age,
             lane=claimed.lane,
         )
-        still_ours()
-        try:
-            async with asyncio.timeout(self._reason_timeout):
-                on_text = self._deltas.writer(claimed.run_id, claimed.step_id)
-                reasoned = await REASON.around(lambda: self._reasoner.reason(request, on_text))
-        except TimeoutError:
-            seconds = f"{self._reason_timeout:g} s (AGENTFLEET_REASON_TIMEOUT)"
-            raise StepTimeout(f"the model call took longer than {seconds}") from None
+        batched = await self._lane(claimed) if self._lane is not None and claimed.lane == LANE else None
+        if isinstance(batched, float):
+            return settlement.snoozed(claimed, batched, LANE)
+        reasoned = batched or await self._ask(request, still_ours)
         plan = after_reason(claimed.turn, reasoned.turn, state, claimed.progress, rules)
         return settlement.succeeded(
             claimed,
@@ -123,6 +123,17 @@ class Performer:
             request_id=reasoned.request_id,
             account=reasoned.account,
         )
+
+    async def _ask(self, request: ReasonRequest, still_ours: Callable[[], None]) -> Reasoned:
+        """Call the model."""
+        still_ours()
+        try:
+            async with asyncio.timeout(self._reason_timeout):
+                on_text = self._deltas.writer(request.run_id, request.step_id)
+                return await REASON.around(lambda: self._reasoner.reason(request, on_text))
+        except TimeoutError:
+            seconds = f"{self._reason_timeout:g} s (AGENTFLEET_REASON_TIMEOUT)"
+            raise StepTimeout(f"the model call took longer than {seconds}") from None
 
     async def _call_tool(self, claimed: Claimed, bundle: Bundle, still_ours: Callable[[], None]) -> Settlement:
         call = json.loads(claimed.input)  # not orjson: it turns integers beyond 64 bits into floats

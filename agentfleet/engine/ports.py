@@ -1,9 +1,11 @@
 """What the engine needs from the world and a test cannot own: the model, the tools, the broker."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
+from agentfleet.domain.batch import ItemState
 from agentfleet.domain.budget import CallPrice, Usage
 from agentfleet.domain.errors import Need
 from agentfleet.domain.model import Bundle, Claimed, Doorbell, Message
@@ -82,6 +84,46 @@ class Reasoner(Protocol):
     """
 
     async def reason(self, request: ReasonRequest, on_text: Callable[[str], None] | None) -> Reasoned: ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SentBatch:
+    """A batch as its provider tells of it."""
+
+    provider_id: str
+    created_at: datetime
+    requests: int
+    ended: bool
+
+
+class BatchService(Protocol):
+    """The provider's Message Batches. Raises a ``domain.errors.StepError`` when it does not do what it is asked."""
+
+    def account_of(self, request: ReasonRequest) -> str:
+        """Whom a direct call would ask."""
+        ...
+
+    async def create(self, account: str, requests: Sequence[tuple[str, ReasonRequest]]) -> str:
+        """Send ``(custom id, request)``; the provider's id. A lost answer does not mean that there is no batch."""
+        ...
+
+    async def recent(self, account: str, since: datetime) -> list[SentBatch]:
+        """The account's batches that were created after ``since``."""
+        ...
+
+    async def look(self, account: str, provider_id: str) -> SentBatch:
+        """How far it is."""
+        ...
+
+    def results(self, account: str, provider_id: str) -> AsyncIterator[tuple[str, ItemState, str]]:
+        """Of one that has ended: custom id, what the result means, the line as it came. In no order."""
+        ...
+
+    async def cancel(self, account: str, provider_id: str) -> None:
+        """Give up what has not begun."""
+        ...
 
     async def close(self) -> None: ...
 

@@ -132,7 +132,7 @@ class Settler:
 def _count(settlement: Settlement) -> None:
     match settlement.event:
         case StepEvent.RETRY | StepEvent.SNOOZE | StepEvent.HAND_BACK:
-            metrics.STEP_RETRIES.labels(settlement.verdict or "").inc()
+            metrics.STEP_RETRIES.labels(settlement.verdict or settlement.blocked_on or "").inc()
         case StepEvent.BURY:
             metrics.DEAD_LETTERS.labels(settlement.verdict or "").inc()
         case StepEvent.CANCEL:

@@ -53,6 +53,10 @@ class Accounts:
         )
         return self._endpoints[account.name]
 
+    def named(self, name: str) -> Endpoint | None:
+        """The account of this name, if it is still listed."""
+        return self._endpoints.get(name)
+
     async def close(self) -> None:
         """Close all connections."""
         for endpoint in self._endpoints.values():

@@ -115,22 +115,25 @@ class Answer:
         calls = tuple(use for use in uses if use is not None)
         if len(calls) != len(uses) and self.stop_reason not in _CUT:
             raise ValueError("the arguments of a tool call are not a JSON object")
-        content = _clean("[" + ",".join(block.render() for block in self.blocks) + "]")
-        text = _clean("".join(block.text("text") for block in self.blocks if block.type == "text"))
+        content = clean("[" + ",".join(block.render() for block in self.blocks) + "]")
+        text = clean("".join(block.text("text") for block in self.blocks if block.type == "text"))
         return Turn(self.stop_reason, content, text, calls, self.stop_category)
 
 
 def _object(text: str) -> str | None:
-    """``text`` if it is a JSON object, rewritten only if it escapes a lone surrogate, which no one could store."""
+    """``text`` if it is a JSON object."""
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
     except ValueError:
         return None
-    if not isinstance(value, dict):
-        return None
+    return storable(text) if isinstance(value, dict) else None
+
+
+def storable(text: str) -> str:
+    """JSON ``text``, rewritten only if it escapes a lone surrogate, which no one could store."""
     if "\\ud" in text.lower():
-        written = dumps(value)
-        return text if _clean(written) == written else _clean(written)
+        written = dumps(json.loads(text))
+        return text if clean(written) == written else clean(written)
     return text
 
 
@@ -138,7 +141,7 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Joins surrogate pairs that came in two pieces; what remains single becomes U+FFFD, as UTF-8 has no surrogates."""
     try:
         text.encode()

@@ -33,13 +33,16 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Unbatched:
-    """A step that waits for a batch, with all that its request is made of; ``input`` is its loop state as JSON text."""
+    """A step that waits for a batch, with all that its request is made of; ``input`` is its loop state as JSON text.
+
+    ``account`` is the provider's that the run is pinned to.
+    """
 
     step_id: str
     run_id: str
     tenant_id: str
     bundle_id: str
-    account: str
+    account: str | None
     model: str
     input: str
     slack: Slack
@@ -78,9 +81,9 @@ async def mark_item(db: Database, step_id: str, state: ItemState, *, was: ItemSt
     return bool(await db.fetch(statements.MARK_BATCH_ITEMS, params))
 
 
-async def unbatched(db: Database, *, account: str, limit: int, max_bytes: int) -> list[Unbatched]:
-    """Steps that wait for a batch, soonest due first. ``account`` is that of runs that are pinned to none."""
-    rows = await db.fetch(statements.FIND_UNBATCHED, {"account": account, "limit": limit, "max_bytes": max_bytes})
+async def unbatched(db: Database, *, limit: int, max_bytes: int) -> list[Unbatched]:
+    """Steps that wait for a batch, soonest due first."""
+    rows = await db.fetch(statements.FIND_UNBATCHED, {"limit": limit, "max_bytes": max_bytes})
     return [_unbatched(row) for row in rows]
 
 
@@ -130,6 +133,10 @@ async def close(db: Database, batch_id: str, *, lost: bool, again: bool = False)
 
 
 def _unbatched(row: tuple[Any, ...]) -> Unbatched:
+    step_id, run_id, tenant_id, bundle_id, account, model, loop = row[:7]
     left, whole, prompt_tokens, prompt_age, turns, parts, roles, contents = row[7:]
     said = tuple(Message(*m) for m in zip(turns, parts, roles, contents, strict=True))
-    return Unbatched(*row[:7], Slack(left, whole), prompt_tokens, prompt_age, said)
+    slack = Slack(left, whole)
+    return Unbatched(
+        step_id, run_id, tenant_id, bundle_id, account, model, loop, slack, prompt_tokens, prompt_age, said
+    )

@@ -52,6 +52,10 @@ BUDGET_BLOCKS = Counter("agentfleet_budget_blocks_total", "Steps that had to wai
 BUDGET_ALERTS = Counter("agentfleet_budget_alerts_total", "Ceilings of which four fifths were used.", ["scope"])
 DISPATCHED = Counter("agentfleet_dispatched_total", "Steps sent to the broker.", ["path"])
 
+BATCH_ITEMS = Counter(
+    "agentfleet_batch_items_total", "Model calls of the batch lane: sent, and what became of them.", ["outcome"]
+)
+
 STEP_DURATION = Histogram(
     "agentfleet_step_duration_seconds", "From claimed to settled.", ["kind"], buckets=STEP_BUCKETS
 )
@@ -85,6 +89,8 @@ LEASE_EXPIRED = Gauge("agentfleet_lease_expired", "Running steps whose lease has
 ALERTS_OPEN = Gauge(
     "agentfleet_alerts_open", "Alerts that nobody has resolved. Every reconciler tells the same.", ["kind"]
 )
+BATCHES_OPEN = Gauge("agentfleet_batches_open", "Batches of which results are still to come.")
+BATCH_AGE = Gauge("agentfleet_batch_age_seconds", "Age of the oldest open batch; one ends within a day.")
 LEADER = Gauge("agentfleet_leader", "1 while this process leads its duty.", ["duty"])
 BUILD_INFO = Gauge("agentfleet_build_info", "Always 1; the labels say what runs.", ["version", "python"])
 

@@ -19,7 +19,7 @@ WITH waiting AS MATERIALIZED (
     ) m
     WINDOW nearest AS (ORDER BY w.not_before, w.id ROWS UNBOUNDED PRECEDING)
 )
-SELECT id::text, run_id::text, tenant_id, bundle_id, coalesce(account, %(account)s), name, input,
+SELECT id::text, run_id::text, tenant_id, bundle_id, account, name, input,
        extract(epoch FROM deadline_at - agentfleet_now())::float8, extract(epoch FROM deadline_at - created_at)::float8,
        prompt_tokens, extract(epoch FROM agentfleet_now() - prompt_at)::float8, turns, parts, roles, contents
 FROM said WHERE size <= %(max_bytes)s OR nth = 1 ORDER BY nth
