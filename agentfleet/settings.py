@@ -156,6 +156,19 @@ class Settings(BaseSettings):
         description="Signs what is posted (Standard Webhooks): whsec_ and 24 to 64 bytes as base64. Unset: nothing is signed.",
     )
 
+    # The batch lane
+    batch_min_deadline: Seconds = Field(
+        default=21_600.0, description="Runs with this deadline or a longer one go through batches, at half the price."
+    )
+    batch_spill_margin: Seconds | None = Field(
+        default=None, description="Left of a deadline for direct calls. Unset: half an hour, or a quarter if that is more."
+    )
+    batch_every: Seconds = Field(default=60.0, description="How often batches are made, and looked at while young.")
+    batch_max_requests: int = Field(default=1_000, ge=1, le=100_000, description="Most model calls in one batch.")
+    batch_recover_after: Seconds = Field(
+        default=300.0, description="A batch that may or may not have been accepted is looked for after this time."
+    )
+
     # Retries
     max_attempts: int = Field(
         default=5, ge=1, description="Attempts of a step before it is buried. Waiting for the provider costs none."

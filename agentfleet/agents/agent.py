@@ -47,6 +47,8 @@ class Agent:
     """Whose workers run its steps."""
     max_attempts: int | None = None
     """Attempts of a step before it is buried; ``None`` takes the setting."""
+    batch: bool | None = None
+    """Whether runs with a deadline go through Message Batches; ``None``: those whose deadline is loose do."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tools", tuple(self.tools))

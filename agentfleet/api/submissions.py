@@ -13,10 +13,13 @@ from starlette.requests import Request
 from agentfleet.agents.agent import Agent
 from agentfleet.api.problems import INVALID_HEADER, INVALID_REQUEST, Fault, Problem, pointer
 from agentfleet.api.services import Services
+from agentfleet.domain.batch import LANE, choose_lane
+from agentfleet.domain.durations import parse_duration
 from agentfleet.domain.keys import fingerprint
 from agentfleet.store.runs import NewRun
 
-FIELDS: Final = ("agent", "input", "priority", "metadata", "deadline")
+FIELDS: Final = ("agent", "input", "priority", "metadata", "deadline", "lane")
+LANES: Final = ("batch", "direct")
 PRIORITIES: Final = range(-100, 101)
 MAX_DEADLINE: Final = 366 * 86_400.0
 MAX_METADATA: Final = 32
@@ -36,6 +39,9 @@ def new_run(request: Request, body: Mapping[str, Any], parts: Services) -> NewRu
     priority = _priority(body, faults)
     metadata = _metadata(body, faults)
     deadline = _deadline(body, faults)
+    if agent is not None:
+        deadline = _sooner(deadline, agent)
+    lane = _lane(body, agent, deadline, parts, faults)
     if faults or agent is None:
         raise Problem(
             INVALID_REQUEST, "; ".join(f"{f.pointer}: {f.detail}" for f in faults[:3]), errors=faults[:MAX_FAULTS]
@@ -54,9 +60,10 @@ def new_run(request: Request, body: Mapping[str, Any], parts: Services) -> NewRu
         priority,
         metadata,
         _traceparent(request),
-        _sooner(deadline, agent),
+        deadline,
         key,
         None if key is None else fingerprint(b"POST /v1/runs", orjson.dumps(body, option=orjson.OPT_SORT_KEYS)),
+        lane,
     )
 
 
@@ -126,12 +133,39 @@ def _deadline(body: Mapping[str, Any], faults: list[Fault]) -> float | None:
     value = body.get("deadline")
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MAX_DEADLINE:
-        faults.append(
-            Fault(f"must be a number of seconds, more than 0 and at most {MAX_DEADLINE:.0f}", pointer="/deadline")
+    seconds = parse_duration(value) if isinstance(value, str) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= MAX_DEADLINE:
+        problem = (
+            f"must be a number of seconds, more than 0 and at most {MAX_DEADLINE:.0f}, or a text like 90m, 6h, 1d12h"
         )
+        faults.append(Fault(problem, pointer="/deadline"))
         return None
-    return float(value)
+    return float(seconds)
+
+
+def _lane(
+    body: Mapping[str, Any], agent: Agent | None, deadline: float | None, parts: Services, faults: list[Fault]
+) -> str | None:
+    asked, settings = body.get("lane"), parts.ingress.settings
+    if asked is not None and asked not in LANES:
+        faults.append(Fault("must be batch or direct, or left out: then the deadline decides", pointer="/lane"))
+    if agent is None or faults:
+        return None
+    refused = _no_batches(agent, deadline, settings.provider)
+    if asked == LANE and refused is not None:
+        faults.append(Fault(refused, pointer="/lane"))
+    if settings.provider != "anthropic":
+        return None
+    return choose_lane(deadline, asked=asked, agent=agent.batch, loose=settings.batch_min_deadline)
+
+
+def _no_batches(agent: Agent, deadline: float | None, provider: str) -> str | None:
+    """Why a run cannot be asked into the batch lane."""
+    if deadline is None:
+        return "needs a deadline, e.g. 6h: the time until which the run may wait for half the price"
+    if agent.batch is False:
+        return f"agent {agent.name!r} takes no part in batches (batch=False)"
+    return None if provider == "anthropic" else f"the provider {provider!r} has no batches"
 
 
 def _sooner(deadline: float | None, agent: Agent) -> float | None:

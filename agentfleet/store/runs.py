@@ -36,6 +36,7 @@ class NewRun:
     deadline: float | None = None
     key: str | None = None
     fingerprint: bytes | None = None
+    lane: str | None = None
     run_id: str = field(default_factory=new_id)
     step_id: str = field(default_factory=new_id)
 
@@ -94,6 +95,7 @@ async def submit(db: Database, tenant_id: str, runs: Sequence[NewRun], *, window
         "deadline": [r.deadline for r in runs],
         "key": [r.key for r in runs],
         "fingerprint": [r.fingerprint for r in runs],
+        "lane": [r.lane for r in runs],
         "step_id": [r.step_id for r in runs],
         "step_name": [r.first.name for r in runs],
         "step_input": [r.first.input for r in runs],

@@ -32,11 +32,19 @@ class RunRequest(Document):
         max_length=submissions.MAX_METADATA,
         description="Yours; tools and answers carry it along.",
     )
-    deadline: float | None = Field(
+    deadline: (
+        Annotated[float, Field(gt=0, le=submissions.MAX_DEADLINE)]
+        | Annotated[str, Field(pattern=r"^(?=.)(\d+d)?(\d+h)?(\d+m)?(\d+s)?$")]
+        | None
+    ) = Field(
         None,
-        gt=0,
-        le=submissions.MAX_DEADLINE,
-        description="Seconds from now after which the run expires, whatever it does.",
+        description="Seconds from now after which the run expires, whatever it does; or a text: `90m`, `6h`, `1d12h`.",
+        examples=["6h"],
+    )
+    lane: Literal["batch", "direct"] | None = Field(
+        None,
+        description="`batch`: model calls wait for Message Batches at half the price, as far as the deadline allows; "
+        "`direct`: they never do. Unless given, the agent and the deadline decide.",
     )
 
 

@@ -5,9 +5,9 @@ WITH incoming AS (
     SELECT * FROM unnest(
         %(run_id)s::uuid[], %(agent)s::text[], %(bundle_id)s::text[], %(pool)s::text[], %(priority)s::int[],
         %(input)s::text[], %(content)s::text[], %(metadata)s::text[], %(traceparent)s::text[], %(deadline)s::float8[],
-        %(key)s::text[], %(fingerprint)s::bytea[], %(step_id)s::uuid[], %(step_name)s::text[], %(step_input)s::text[]
+        %(key)s::text[], %(fingerprint)s::bytea[], %(lane)s::text[], %(step_id)s::uuid[], %(step_name)s::text[], %(step_input)s::text[]
     ) AS i(run_id, agent, bundle_id, pool, priority, input, content, metadata, traceparent, deadline,
-           key, fingerprint, step_id, step_name, step_input)
+           key, fingerprint, lane, step_id, step_name, step_input)
 ), keyed AS (
     -- Waits for a concurrent transaction with the same key, so two answers for one key cannot both be accepted; in one
     -- order, so that two batches with the same keys cannot wait for each other.
@@ -21,9 +21,9 @@ WITH incoming AS (
     SELECT pool, agentfleet_pool_open(pool, %(window)s) AS open FROM (SELECT DISTINCT pool FROM accepted) AS p
 ), new_runs AS (
     INSERT INTO runs (id, tenant_id, agent, bundle_id, pool, priority, state, input, metadata, traceparent,
-                      event_seq, steps_total, open_steps, created_at, deadline_at)
+                      event_seq, steps_total, open_steps, created_at, deadline_at, lane)
     SELECT run_id, %(tenant_id)s, agent, bundle_id, pool, priority, 'queued', input, metadata, traceparent,
-           1, 1, 1, agentfleet_now(), agentfleet_now() + make_interval(secs => deadline)
+           1, 1, 1, agentfleet_now(), agentfleet_now() + make_interval(secs => deadline), lane
     FROM accepted
 ), new_messages AS (
     INSERT INTO messages (run_id, turn, part, role, content) SELECT run_id, 0, 0, 'user', content FROM accepted
