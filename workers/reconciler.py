@@ -23,6 +23,7 @@ def duties(parts: bootstrap.Reconciler) -> list[Duty]:
         Duty("rescue", parts.rescuer.run_once, every),
         Duty("republish", parts.republisher.run_once, every),
         Duty("expire", parts.expirer.run_once, every),
+        Duty("prune_dead_letters", parts.pruner.run_once, PRUNE_EVERY),
         Duty("alert", parts.alerts.run_once, every * 5),
         Duty("prune_alerts", parts.alerts.prune, PRUNE_EVERY),
         Duty("measure", _quietly(parts), every * 5),

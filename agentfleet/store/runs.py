@@ -1,4 +1,4 @@
-"""Writes to whole runs: accept, end, replay."""
+"""Writes to whole runs: accept, end."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,8 +16,6 @@ ENDABLE: Mapping[RunState, list[str]] = {
     for event in (RunEvent.CANCEL, RunEvent.EXPIRE, RunEvent.FAIL)
 }
 CANCELLABLE = step_sources(StepEvent.CANCEL)
-REPLAYABLE = step_sources(StepEvent.REPLAY)
-REPLAYABLE_RUNS = run_sources(RunEvent.REPLAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,17 +139,6 @@ async def end(
 async def overdue(db: Database, *, limit: int) -> list[str]:
     """Runs whose deadline has passed."""
     return [row[0] for row in await db.fetch(statements.OVERDUE_RUNS, {"limit": limit})]
-
-
-async def replay(db: Database, tenant_id: str, dead_letter_ids: Sequence[str]) -> list[tuple[str, str, str, str]]:
-    """Put dead letters' steps back: ``(dead letter id, step id, run id, pool)`` for each that was open."""
-    params = {
-        "dead_letter_id": list(dead_letter_ids),
-        "replayable": REPLAYABLE,
-        "replayable_runs": REPLAYABLE_RUNS,
-    }
-    rows = await db.fetch_locked(statements.LOCK_REVIEWS, statements.REPLAY_DEAD_LETTERS, params, tenant_id=tenant_id)
-    return [(row[0], row[1], row[2], row[3]) for row in rows]
 
 
 async def watch(db: Database, run_ids: Sequence[str]) -> dict[str, Seen]:

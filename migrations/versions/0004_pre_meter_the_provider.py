@@ -214,17 +214,33 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_te
     FROM (SELECT ended_at, created_at FROM batches ORDER BY id DESC LIMIT 50) AS b
 $$;
 
+-- Put a run's first message right, for its tenant, while the model has said nothing: what it says is bound to all that
+-- was said before. The ingress itself may not change messages. Tells whether it did.
+CREATE FUNCTION agentfleet_edit_first_message(wanted uuid, content text) RETURNS boolean
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    WITH edited AS (
+        UPDATE messages m SET content = $2 FROM runs r
+        WHERE r.id = wanted AND r.tenant_id = nullif(current_setting('agentfleet.tenant_id', true), '')
+          AND m.run_id = wanted AND m.turn = 0 AND m.part = 0
+          AND NOT EXISTS (SELECT FROM messages a WHERE a.run_id = wanted AND a.role = 'assistant')
+        RETURNING true
+    )
+    SELECT EXISTS (SELECT FROM edited)
+$$;
+
 GRANT CREATE ON SCHEMA public TO agentfleet_fleet;
 ALTER FUNCTION agentfleet_queue_position OWNER TO agentfleet_fleet;
 ALTER FUNCTION agentfleet_bucket_position OWNER TO agentfleet_fleet;
 ALTER FUNCTION agentfleet_worker_position OWNER TO agentfleet_fleet;
 ALTER FUNCTION agentfleet_pool_pace OWNER TO agentfleet_fleet;
 ALTER FUNCTION agentfleet_batch_time OWNER TO agentfleet_fleet;
+ALTER FUNCTION agentfleet_edit_first_message OWNER TO agentfleet_fleet;
 REVOKE CREATE ON SCHEMA public FROM agentfleet_fleet;
 REVOKE ALL ON FUNCTION agentfleet_queue_position, agentfleet_bucket_position, agentfleet_worker_position,
-                       agentfleet_pool_pace, agentfleet_batch_time FROM PUBLIC;
+                       agentfleet_pool_pace, agentfleet_batch_time, agentfleet_edit_first_message FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION agentfleet_queue_position, agentfleet_bucket_position, agentfleet_worker_position,
-                          agentfleet_pool_pace, agentfleet_batch_time TO agentfleet_app, agentfleet_fleet;
+                          agentfleet_pool_pace, agentfleet_batch_time, agentfleet_edit_first_message
+    TO agentfleet_app, agentfleet_fleet;
 """
 
 GRANTS = """
@@ -232,8 +248,6 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON budgets, budget_holds, batches, batch_it
 GRANT SELECT, INSERT, UPDATE ON budgets TO agentfleet_app;
 GRANT SELECT, INSERT, DELETE ON budget_holds TO agentfleet_app;
 GRANT SELECT ON batch_items TO agentfleet_app;
--- A replay may put a run's first message right while the model has said nothing.
-GRANT UPDATE (content) ON messages TO agentfleet_app;
 """
 
 POLICIES = """
@@ -263,9 +277,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("""
-        REVOKE UPDATE (content) ON messages FROM agentfleet_app;
         DROP FUNCTION agentfleet_queue_position, agentfleet_bucket_position, agentfleet_worker_position,
-                      agentfleet_pool_pace, agentfleet_batch_time;
+                      agentfleet_pool_pace, agentfleet_batch_time, agentfleet_edit_first_message;
         DROP TABLE alerts, batch_items, batches, budget_holds, budgets;
         ALTER TABLE steps DROP COLUMN blocked_on, DROP COLUMN bucket, DROP COLUMN input_estimate,
                           DROP COLUMN output_estimate;

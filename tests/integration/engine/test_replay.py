@@ -6,8 +6,8 @@ import pytest
 
 from agentfleet.domain.errors import ProviderRejected
 from agentfleet.engine.cancel import Canceller
-from agentfleet.engine.replay import Undertaker
-from agentfleet.store import runs, settlements
+from agentfleet.engine.replay import Undertaker, replay_of
+from agentfleet.store import dead_letters, settlements
 from tests.factories import TENANT, claim, execute, make_siblings, make_tool, step_row, tally
 from tests.integration.engine.locks import Uncommitted, as_database, overtaken
 from tests.integration.engine.outcomes import failed, held, hold_again, returned, settle
@@ -87,7 +87,7 @@ async def test_two_replays_of_one_run_at_once_take_it_out_of_review(db, undertak
     await settle(db, *(failed(held(one, part), NO) for part, one in enumerate(dead)))
     first, second = (await letters(db, dead[0].run_id)).values()
     async with Uncommitted(database_url) as other:
-        await runs.replay(as_database(other), TENANT, [first])
+        await dead_letters.replay(as_database(other), TENANT, [replay_of(first, by=None)], actor=None)
         await overtaken(database_url, other, undertaker.replay(TENANT, [second]))
     assert (await tally(db, dead[0].run_id)).run.state == "running"
 

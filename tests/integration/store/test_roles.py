@@ -108,6 +108,7 @@ def test_functions_that_look_past_row_level_security_have_a_fixed_search_path_an
         "agentfleet_worker_position",
         "agentfleet_pool_pace",
         "agentfleet_batch_time",
+        "agentfleet_edit_first_message",
     }
     for name, config, public, owner in found:
         assert config == ["search_path=pg_catalog, public, pg_temp"], name
