@@ -3,10 +3,7 @@
 from typing import Final
 
 from starlette.requests import Request
-from starlette.responses import Response
 
-from agentfleet.api import documents
-from agentfleet.api.documents import Document
 from agentfleet.domain.states import RUN_FINAL, RunState
 from agentfleet.store.reads import Record
 
@@ -27,24 +24,24 @@ def retry_after(state: str, age: float) -> int | None:
     return max(by_age, SLOW.get(RunState(state), 0))
 
 
+def etag(row: Record) -> str:
+    """The run's version. While it has not ended it is a weak one (RFC 9110, section 8.8.1): ``waiting`` is as of the
+    answer, so the bytes of two answers may differ when nothing has happened to the run.
+    """
+    return f'"{row.version}"' if row.state in RUN_FINAL else f'W/"{row.version}"'
+
+
 def run_headers(row: Record) -> dict[str, str]:
     """``ETag``, ``Cache-Control`` and, while it has not ended, ``Retry-After``."""
-    headers = {"ETag": f'"{row.version}"', "Cache-Control": PRIVATE}
+    headers = {"ETag": etag(row), "Cache-Control": PRIVATE}
     seconds = retry_after(row.state, row.age)
     return headers if seconds is None else {**headers, "Retry-After": str(seconds)}
 
 
-def respond(request: Request, row: Record, document: Document, headers: dict[str, str]) -> Response:
-    """The run, or 304 without a body when the client has this version already."""
-    headers = {**run_headers(row), **headers}
-    if _matches(request.headers.get("if-none-match"), headers["ETag"]):
-        return Response(status_code=304, headers=headers)
-    return Response(documents.dumps(document), 200, headers, "application/json")
-
-
-def _matches(header: str | None, etag: str) -> bool:
-    """RFC 9110, section 13.1.2: weak comparison against a list."""
+def is_known(request: Request, row: Record) -> bool:
+    """Whether the client has this version already: RFC 9110, section 13.1.2, weak comparison against a list."""
+    header = request.headers.get("if-none-match")
     if header is None:
         return False
     given = {one.strip().removeprefix("W/") for one in header.split(",")}
-    return "*" in given or etag in given
+    return "*" in given or etag(row).removeprefix("W/") in given

@@ -1,4 +1,6 @@
-"""Rows as JSON documents. Stored JSON texts go out byte for byte; a version of a run always gives the same bytes."""
+"""Rows as JSON documents. Stored JSON texts go out byte for byte; a version of a run always gives the same bytes, but
+for ``waiting``, which is as of the answer.
+"""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -8,6 +10,7 @@ from typing import Any
 import orjson
 
 from agentfleet.domain.model import StepKind
+from agentfleet.domain.waiting import Waiting
 from agentfleet.store.reads import Record
 
 Document = dict[str, Any]
@@ -23,16 +26,17 @@ def accepted(run_id: str, agent: str, state: str, created_at: datetime) -> Docum
     return {"id": run_id, "status": state, "agent": agent, "created_at": when(created_at), "urls": urls(run_id)}
 
 
-def run(row: Record, model: str) -> Document:
-    """A whole run."""
-    return {**run_summary(row, model), "input": raw(row.input), "output": raw(row.output)}
+def run(row: Record, model: str, why: Waiting | None) -> Document:
+    """A whole run, and why it waits."""
+    return {**run_summary(row, model, why), "input": raw(row.input), "output": raw(row.output)}
 
 
-def run_summary(row: Record, model: str) -> Document:
+def run_summary(row: Record, model: str, why: Waiting | None) -> Document:
     """A run without its large documents."""
     return {
         **accepted(str(row.id), row.agent, row.state, row.created_at),
         "blocked_on": row.blocked_on,
+        "waiting": None if why is None else waiting(why),
         "model": model,
         "bundle_id": row.bundle_id,
         "priority": row.priority,
@@ -51,6 +55,19 @@ def run_summary(row: Record, model: str) -> Document:
         "started_at": when(row.started_at),
         "finished_at": when(row.finished_at),
         "deadline_at": when(row.deadline_at),
+    }
+
+
+def waiting(why: Waiting) -> Document:
+    """Why a run waits."""
+    expected = why.expected_finish
+    return {
+        "blocked_on": why.blocked_on,
+        "detail": why.detail,
+        "since": when(why.since),
+        "position": why.position,
+        "expected_start": when(why.expected_start),
+        "expected_finish": None if expected is None else {"p50": when(expected.p50), "p90": when(expected.p90)},
     }
 
 

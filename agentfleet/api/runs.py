@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from agentfleet.api import cursors, documents, problems, schemas
 from agentfleet.api.auth import principal
 from agentfleet.api.bodies import read_object
-from agentfleet.api.conditional import PRIVATE, respond, retry_after, run_headers
+from agentfleet.api.conditional import PRIVATE, etag, is_known, retry_after, run_headers
 from agentfleet.api.documents import dumps
 from agentfleet.api.lookup import own_run
 from agentfleet.api.pages import Cursor, Limit, listed
@@ -48,7 +48,7 @@ async def create_run(request: Request) -> Response:
     headers |= applied(seconds)
     row = await settled_or_not(request, submitted.run_id, seconds)
     if seconds is not None and row.state in SETTLED:
-        document = documents.run(row, await parts.model_of(row.bundle_id))
+        document = documents.run(row, await parts.model_of(row.bundle_id), await parts.explain(row))
         return Response(dumps(document), 200, {**run_headers(row), **headers}, JSON)
     document = documents.accepted(str(row.id), row.agent, row.state, row.created_at)
     again = {"Retry-After": str(retry_after(row.state, row.age) or 1)}
@@ -65,17 +65,20 @@ async def list_runs(
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Response:
-    """The newest runs first, without their input and output."""
-    parts = services(request)
+    """The newest runs first, without their input and output; ``waiting`` without position and expectations."""
+    parts, tenant_id = services(request), principal(request).tenant_id
     rows = await reads.run_page(
         parts.ingress.db,
-        principal(request).tenant_id,
+        tenant_id,
         states=[one.value for one in status or ()],
         agent=agent,
         before=cursors.decode_id("runs", cursor),
         limit=limit + 1,
     )
-    found = [documents.run_summary(row, await parts.model_of(row.bundle_id)) for row in rows[:limit]]
+    why = await parts.explain.briefly(tenant_id, rows[:limit])
+    found = [
+        documents.run_summary(row, await parts.model_of(row.bundle_id), why.get(str(row.id))) for row in rows[:limit]
+    ]
     return listed(request, found, cursors.encode("runs", rows[limit - 1].id) if len(rows) > limit else None)
 
 
@@ -87,7 +90,11 @@ async def get_run(request: Request, run_id: str) -> Response:
     seconds = wait_seconds(request.headers.get("prefer"), parts.ingress.settings.max_wait)
     if seconds and row.state not in SETTLED:
         row = await settled_or_not(request, str(row.id), seconds)
-    return respond(request, row, documents.run(row, await parts.model_of(row.bundle_id)), applied(seconds))
+    headers = {**run_headers(row), **applied(seconds)}
+    if is_known(request, row):
+        return Response(status_code=304, headers=headers)
+    document = documents.run(row, await parts.model_of(row.bundle_id), await parts.explain(row))
+    return Response(dumps(document), 200, headers, JSON)
 
 
 @router.get("/v1/runs/{run_id}/result", operation_id="getRunResult", response_model=schemas.Result)
@@ -96,7 +103,7 @@ async def get_result(request: Request, run_id: str) -> Response:
     row = await own_run(request, run_id)
     if row.state == RunState.SUCCEEDED:
         document = {"id": str(row.id), "status": row.state, "output": documents.raw(row.output)}
-        return Response(dumps(document), 200, {"ETag": f'"{row.version}"', "Cache-Control": PRIVATE}, JSON)
+        return Response(dumps(document), 200, {"ETag": etag(row), "Cache-Control": PRIVATE}, JSON)
     seconds = retry_after(row.state, row.age)
     raise Problem(
         NO_RESULT.get(RunState(row.state), problems.NOT_READY),
@@ -117,5 +124,5 @@ async def cancel_run(request: Request, run_id: str) -> Response:
         row = await own_run(request, run_id)
     if row.state != RunState.CANCELLED:
         raise Problem(problems.RUN_ENDED, f"the run is {row.state}", more={"status_of_run": row.state})
-    document = documents.run(row, await parts.model_of(row.bundle_id))
+    document = documents.run(row, await parts.model_of(row.bundle_id), None)
     return Response(dumps(document), 202 if done else 200, run_headers(row), JSON)

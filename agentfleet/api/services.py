@@ -11,6 +11,7 @@ from agentfleet.api.auth import Authenticator
 from agentfleet.api.deltas import DeltaReader
 from agentfleet.api.reader import RunReader
 from agentfleet.api.watch import Watch
+from agentfleet.api.why import Explainer
 from agentfleet.bootstrap import Ingress
 from agentfleet.domain.model import Bundle, NextStep
 from agentfleet.domain.plan import first_step
@@ -24,6 +25,7 @@ class Services:
     ingress: Ingress
     authenticate: Authenticator
     read_run: RunReader
+    explain: Explainer
     watch: Watch
     deltas: DeltaReader
     pinned: Mapping[str, Bundle]
@@ -43,9 +45,11 @@ async def open_services(ingress: Ingress) -> AsyncGenerator[Services]:
     authenticate = Authenticator(lambda key: api_keys.authenticate(ingress.db, key))
     agents = ingress.registry.agents
     pinned = {name: bundle_of(agent) for name, agent in agents.items()}
-    first = {name: first_step(agent.model) for name, agent in agents.items()}
+    first = {name: first_step(agent.first_model) for name, agent in agents.items()}
     try:
-        yield Services(ingress, authenticate, RunReader(ingress.db), watch, deltas, pinned, first)
+        yield Services(
+            ingress, authenticate, RunReader(ingress.db), Explainer(ingress.db), watch, deltas, pinned, first
+        )
     finally:
         await watch.close()
         await deltas.close()

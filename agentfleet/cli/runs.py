@@ -1,10 +1,19 @@
 """`agentfleet runs`: look at runs, and end one."""
 
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import click
 
 from agentfleet.cli.connect import open_client, speaks_to_the_api
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from agentfleet.client import Waiting
+
+MOST = 10_000
+"""The API counts positions up to here."""
 
 
 @click.group()
@@ -26,9 +35,10 @@ def list_runs(*, status: tuple[str, ...], agent: str | None, limit: int, url: st
     table = Table("run", "agent", "state", "created", "steps", "cost", box=None)
     with open_client(url, api_key) as client:
         for run in islice(client.runs(status=status, agent=agent), limit):
-            state = f"{run.status} ({run.blocked_on})" if run.blocked_on else run.status
-            created = run.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-            table.add_row(run.id, run.agent, state, created, str(run.usage.steps), f"${run.usage.cost_usd:f}")
+            state = f"{run.status} ({run.waiting.blocked_on})" if run.waiting else run.status
+            table.add_row(
+                run.id, run.agent, state, _clock(run.created_at), str(run.usage.steps), f"${run.usage.cost_usd:f}"
+            )
     console().print(table)
 
 
@@ -46,9 +56,11 @@ def show(*, run_id: str, url: str | None, api_key: str | None) -> None:
     terminal = console()
     with open_client(url, api_key) as client:
         run, steps = client.get(run_id), list(client.steps(run_id, attempts=True))
-    for name, value in run.model_dump(mode="json", exclude={"input", "output", "usage"}).items():
+    for name, value in run.model_dump(mode="json", exclude={"input", "output", "usage", "waiting"}).items():
         if value not in (None, {}):
             terminal.print(f"{name:<12} {value}", highlight=False, markup=False)
+    if run.waiting:
+        terminal.print(f"{'waiting':<12} {sentence(run.waiting)}", highlight=False, markup=False)
     for name, value in (("usage", run.usage.model_dump(mode="json")), ("input", run.input), ("output", run.output)):
         terminal.print(f"{name:<12} {json.dumps(value, ensure_ascii=False)}", highlight=False, markup=False)
     table = Table("step", "kind", "name", "state", "attempts", "error", box=None)
@@ -56,6 +68,23 @@ def show(*, run_id: str, url: str | None, api_key: str | None) -> None:
         tries = ", ".join(attempt.outcome for attempt in step.attempts)
         table.add_row(str(step.seq), step.kind, step.name, step.status, tries, (step.error or {}).get("message", ""))
     terminal.print(table)
+
+
+def sentence(waiting: "Waiting") -> str:
+    """Why a run waits, and until when."""
+    said = [waiting.detail, f"Since {_clock(waiting.since)}"]
+    if waiting.position is not None:
+        said.append(f"number {waiting.position}{'+' if waiting.position >= MOST else ''} among those that wait for it")
+    if waiting.expected_start is not None:
+        said.append(f"goes on about {_clock(waiting.expected_start)}")
+    if waiting.expected_finish is not None:
+        half, most = waiting.expected_finish.p50, waiting.expected_finish.p90
+        said.append(f"ends about {_clock(half)}, by {_clock(most)} in 9 of 10 cases")
+    return f"{said[0]} {'; '.join(said[1:])}."
+
+
+def _clock(moment: "datetime") -> str:
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 @runs.command()

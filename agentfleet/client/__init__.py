@@ -2,7 +2,7 @@
 
 from agentfleet.client.client import Client
 from agentfleet.client.errors import ApiProblem, ClientError, Unreachable, WaitTimeout
-from agentfleet.client.models import AgentInfo, Attempt, DeadLetter, Event, Run, Step, Usage
+from agentfleet.client.models import AgentInfo, Attempt, DeadLetter, Event, Run, Step, Usage, Waiting
 
 __all__ = [
     "AgentInfo",
@@ -17,4 +17,5 @@ __all__ = [
     "Unreachable",
     "Usage",
     "WaitTimeout",
+    "Waiting",
 ]

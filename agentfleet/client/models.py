@@ -27,6 +27,24 @@ class Usage(_Document):
     cost_usd: Decimal = Decimal(0)
 
 
+class Expected(_Document):
+    """When half and nine tenths of comparable runs would have finished."""
+
+    p50: datetime
+    p90: datetime
+
+
+class Waiting(_Document):
+    """Why a run waits, as of the answer. ``position`` counts from 1; lists leave it and what is expected out."""
+
+    blocked_on: str
+    detail: str
+    since: datetime
+    position: int | None = None
+    expected_start: datetime | None = None
+    expected_finish: Expected | None = None
+
+
 class Run(_Document):
     """A run. What the answer to a submit and a list leave out has its default."""
 
@@ -36,6 +54,8 @@ class Run(_Document):
     agent: str
     created_at: datetime
     blocked_on: str | None = None
+    waiting: Waiting | None = None
+    """None while something of it runs, and when it has ended."""
     model: str | None = None
     metadata: dict[str, str] = {}
     error: dict[str, Any] | None = None

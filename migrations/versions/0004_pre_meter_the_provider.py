@@ -199,6 +199,14 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_te
     FROM step me WHERE me.state = 'dispatched'
 $$;
 
+-- Since when has this step waited, or been given up on? Since the first of the snoozes in a row, or its last failure.
+CREATE FUNCTION agentfleet_waits_since(wanted uuid) RETURNS timestamptz
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT coalesce((SELECT min(a.finished_at) FROM attempts a
+                     WHERE a.step_id = s.id AND a.fence > s.fence - greatest(s.snoozes, 1)), s.created_at)
+    FROM steps s WHERE s.id = wanted
+$$;
+
 -- How fast is this pool of late: steps claimed per second? Step ids are UUIDv7: the end of attempts_pkey is recent.
 CREATE FUNCTION agentfleet_pool_pace(wanted text) RETURNS float8
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
@@ -232,15 +240,17 @@ GRANT CREATE ON SCHEMA public TO agentfleet_fleet;
 ALTER FUNCTION agentfleet_queue_position OWNER TO agentfleet_fleet;
 ALTER FUNCTION agentfleet_bucket_position OWNER TO agentfleet_fleet;
 ALTER FUNCTION agentfleet_worker_position OWNER TO agentfleet_fleet;
+ALTER FUNCTION agentfleet_waits_since OWNER TO agentfleet_fleet;
 ALTER FUNCTION agentfleet_pool_pace OWNER TO agentfleet_fleet;
 ALTER FUNCTION agentfleet_batch_time OWNER TO agentfleet_fleet;
 ALTER FUNCTION agentfleet_edit_first_message OWNER TO agentfleet_fleet;
 REVOKE CREATE ON SCHEMA public FROM agentfleet_fleet;
 REVOKE ALL ON FUNCTION agentfleet_queue_position, agentfleet_bucket_position, agentfleet_worker_position,
-                       agentfleet_pool_pace, agentfleet_batch_time, agentfleet_edit_first_message FROM PUBLIC;
+                       agentfleet_waits_since, agentfleet_pool_pace, agentfleet_batch_time,
+                       agentfleet_edit_first_message FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION agentfleet_queue_position, agentfleet_bucket_position, agentfleet_worker_position,
-                          agentfleet_pool_pace, agentfleet_batch_time, agentfleet_edit_first_message
-    TO agentfleet_app, agentfleet_fleet;
+                          agentfleet_waits_since, agentfleet_pool_pace, agentfleet_batch_time,
+                          agentfleet_edit_first_message TO agentfleet_app, agentfleet_fleet;
 """
 
 GRANTS = """
@@ -278,7 +288,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("""
         DROP FUNCTION agentfleet_queue_position, agentfleet_bucket_position, agentfleet_worker_position,
-                      agentfleet_pool_pace, agentfleet_batch_time, agentfleet_edit_first_message;
+                      agentfleet_waits_since, agentfleet_pool_pace, agentfleet_batch_time,
+                      agentfleet_edit_first_message;
         DROP TABLE alerts, batch_items, batches, budget_holds, budgets;
         ALTER TABLE steps DROP COLUMN blocked_on, DROP COLUMN bucket, DROP COLUMN input_estimate,
                           DROP COLUMN output_estimate;

@@ -13,7 +13,7 @@ from agentfleet.api.schemas.operations import (
     Replayed,
     ReplayRequest,
 )
-from agentfleet.api.schemas.runs import Accepted, Result, Run, RunPage, RunRequest, RunSummary
+from agentfleet.api.schemas.runs import Accepted, Result, Run, RunPage, RunRequest, RunSummary, Waiting
 from agentfleet.api.schemas.steps import Delta, Event, Message, MessagePage, Step, StepPage
 
 __all__ = [
@@ -38,4 +38,5 @@ __all__ = [
     "RunSummary",
     "Step",
     "StepPage",
+    "Waiting",
 ]

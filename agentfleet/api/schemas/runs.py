@@ -8,6 +8,7 @@ from pydantic import Field
 from agentfleet.api import submissions
 from agentfleet.api.schemas.base import Document, Dollars, Error, Id, Page
 from agentfleet.domain.states import BLOCKED_ON, RunState
+from agentfleet.domain.waiting import MOST, WAITS_FOR
 
 
 class RunRequest(Document):
@@ -81,19 +82,47 @@ class Usage(Document):
     cost_usd: Dollars
 
 
+class Expected(Document):
+    """When half and nine tenths of comparable runs would have finished."""
+
+    p50: datetime
+    p90: datetime
+
+
+class Waiting(Document):
+    """Why a run waits, as of the answer: the run's version does not change with it."""
+
+    blocked_on: Annotated[str, Field(json_schema_extra={"enum": [*WAITS_FOR]})] = Field(
+        description="What it waits for. Treat one that you do not know as any other wait."
+    )
+    detail: str = Field(description="The same in a sentence: which step, which limit, which error.")
+    since: datetime
+    position: int | None = Field(
+        ge=1,
+        le=MOST,
+        description="Its place among those that wait for the same, in the order in which they will be served, as far "
+        f"as that is known; {MOST}: there or behind. None where there is no order, and in lists.",
+    )
+    expected_start: datetime | None = Field(description="An estimate. None where a human decides, and in lists.")
+    expected_finish: Expected | None = Field(
+        description="An estimate from the agent's recent runs. None without any, where a human decides, and in lists."
+    )
+
+
 class RunSummary(Accepted):
     """A run without its large documents."""
 
     blocked_on: Annotated[str, Field(json_schema_extra={"enum": [*BLOCKED_ON]})] | None = Field(
         description="What a waiting run waits for."
     )
+    waiting: Waiting | None = Field(description="Why it waits; none while something of it runs, and when it has ended.")
     model: str
     bundle_id: str = Field(description="Names the prompt, tools, model and limits that the run keeps to its end.")
     priority: int
     metadata: dict[str, str]
     error: Error | None
     usage: Usage
-    version: int = Field(description="Raised by every change; the ETag.")
+    version: int = Field(description="Raised by every change; the ETag. `waiting` changes without it.")
     started_at: datetime | None
     finished_at: datetime | None
     deadline_at: datetime | None

@@ -22,6 +22,7 @@ AS_TENANT = {
     "submit_runs",
     "find_request_keys",
     "read_accepted",
+    "read_waiting",
     "lock_runs",
     "end_runs",
     "lock_reviews",
@@ -48,6 +49,7 @@ FUNCTIONS = {
     "agentfleet_queue_position": ["steps_pkey", "steps_ready"],
     "agentfleet_bucket_position": ["steps_pkey", "steps_admission"],
     "agentfleet_worker_position": ["steps_pkey", "steps_dispatched"],
+    "agentfleet_waits_since": ["steps_pkey", "attempts_pkey"],
     "agentfleet_pool_pace": ["attempts_pkey", "steps_pkey"],
 }
 

@@ -106,6 +106,7 @@ def test_functions_that_look_past_row_level_security_have_a_fixed_search_path_an
         "agentfleet_queue_position",
         "agentfleet_bucket_position",
         "agentfleet_worker_position",
+        "agentfleet_waits_since",
         "agentfleet_pool_pace",
         "agentfleet_batch_time",
         "agentfleet_edit_first_message",
