@@ -29,6 +29,7 @@ from agentfleet.domain.retry import RetryPolicy
 from agentfleet.domain.webhooks import signing_key
 from agentfleet.engine.admit import Admitter
 from agentfleet.engine.alert import AlertSender
+from agentfleet.engine.batch import BatchLane
 from agentfleet.engine.budget import Reserver
 from agentfleet.engine.cancel import Canceller, Expirer
 from agentfleet.engine.claim import Claims
@@ -39,15 +40,19 @@ from agentfleet.engine.measure import Meter
 from agentfleet.engine.perform import Performer
 from agentfleet.engine.promote import Promoter
 from agentfleet.engine.prune import Pruner
+from agentfleet.engine.receive import Receiver
 from agentfleet.engine.replay import Undertaker
 from agentfleet.engine.republish import Republisher
 from agentfleet.engine.rescue import Rescuer
+from agentfleet.engine.send import Sender
 from agentfleet.engine.serve import StepServer
 from agentfleet.engine.settle import Settler
 from agentfleet.engine.submit import Submitter
 from agentfleet.provider.account import Account
 from agentfleet.provider.accounts import read_accounts
 from agentfleet.provider.admission import Admission
+from agentfleet.provider.batch_result import read_result
+from agentfleet.provider.batches import make_batches
 from agentfleet.provider.caps import read_caps
 from agentfleet.provider.factory import make_reasoner
 from agentfleet.provider.limits import Limits, connections_for
@@ -92,6 +97,15 @@ class Reconciler:
     pruner: Pruner
     meter: Meter
     alerts: AlertSender
+
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """What serves the batch lane."""
+
+    db: Database
+    sender: Sender
+    receiver: Receiver
 
 
 def worker_name() -> str:
@@ -236,6 +250,7 @@ async def worker(settings: Settings) -> AsyncGenerator[Serving]:
             retry_policy(settings),
             reason_timeout=settings.reason_timeout,
             reserve=Reserver(db, worst_case),
+            lane=BatchLane(db, read_result, margin=settings.batch_spill_margin),
         )
         release = settings.release or metrics.running_version()
         settler = Settler(db, publisher, window=settings.dispatch_window, release=release)
@@ -291,6 +306,30 @@ async def reconciler(settings: Settings) -> AsyncGenerator[Reconciler]:
             Meter(db),
             alerts,
         )
+
+
+@asynccontextmanager
+async def batches(settings: Settings) -> AsyncGenerator[Batching]:
+    """The batch lane's parts, connected; raises ``InvalidInput`` for a provider that has no batches."""
+    async with AsyncExitStack() as stack:
+        db, _ = await _servers(stack, settings, FLEET_ROLE, "batches")
+        service = make_batches(
+            settings.provider,
+            base_url=settings.provider_base_url,
+            api_key=None if settings.provider_api_key is None else settings.provider_api_key.get_secret_value(),
+            accounts=provider_accounts(settings),
+            limits=provider_limits(settings),
+        )
+        stack.push_async_callback(service.close)
+        sender = Sender(
+            db,
+            Bundles(db),
+            service,
+            margin=settings.batch_spill_margin,
+            max_requests=settings.batch_max_requests,
+            recover_after=settings.batch_recover_after,
+        )
+        yield Batching(db, sender, Receiver(db, service, poll=settings.batch_every))
 
 
 async def _servers(stack: AsyncExitStack, settings: Settings, role: str, process: str) -> tuple[Database, Redis]:

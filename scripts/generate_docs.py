@@ -24,7 +24,7 @@ from agentfleet import settings
 from agentfleet.api import openapi, problems
 from agentfleet.domain import errors, retry, states, verdicts
 from agentfleet.domain.model import StepKind
-from agentfleet.domain.retry import Bury, FailRun, HandBack, RetryAfter, RetryDecision, RetryPolicy, SnoozeFor
+from agentfleet.domain.retry import Bury, HandBack, RetryAfter, RetryDecision, RetryPolicy, SnoozeFor
 from agentfleet.domain.verdicts import VERDICTS, Verdict
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -188,8 +188,6 @@ def _words(least: RetryDecision, most: RetryDecision) -> str:
             return "Ready at once, for another worker; no attempt is spent."
         case Bury(verdict), _:
             return f"Buried as `{verdict}`: a dead letter, and the run needs review."
-        case FailRun(), _:
-            return "The run ends as failed."
         case _:
             raise AssertionError(least, most)
 
@@ -199,6 +197,8 @@ def _span(low: float, high: float) -> str:
 
 
 def _duration(seconds: float) -> str:
+    if seconds >= 86_400:
+        return f"{seconds // 86_400:g} days"
     return f"{seconds / 60:g} min" if seconds >= 60 else f"{seconds:g} s"
 
 

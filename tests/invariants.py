@@ -48,7 +48,7 @@ BROKEN = {
         " AND s.kind = 'tool' AND s.state = 'succeeded')",
     "an unsafe tool was attempted twice, and nobody had replayed it":
         "SELECT s.id FROM steps s JOIN attempts a ON a.step_id = s.id WHERE s.effect = 'unsafe'"
-        " AND a.outcome <> 'retry' AND a.verdict IS DISTINCT FROM 'interrupted' GROUP BY s.id HAVING count(*) >"
+        " AND a.outcome <> 'retry' AND coalesce(a.verdict, '') NOT IN ('interrupted', 'budget') GROUP BY s.id HAVING count(*) >"
         " 1 + (SELECT count(*) FROM dead_letters d WHERE d.step_id = s.id AND d.state = 'replayed')",
     "the last event of a run does not tell its state":
         "SELECT r.id FROM runs r LEFT JOIN run_events e ON e.run_id = r.id AND e.seq = r.event_seq"
@@ -58,6 +58,19 @@ BROKEN = {
         " GROUP BY run_id HAVING count(*) > 1",
     "a step that nobody runs has a lease, or one that runs has none":
         "SELECT id FROM steps WHERE (state = 'running') <> (lease_until IS NOT NULL)",
+    "a budget holds something for a step that does not run":
+        "SELECT h.budget_id, s.id FROM budget_holds h JOIN steps s ON s.id = h.step_id WHERE s.state <> 'running'",
+    "a budget does not hold what its holds say":
+        "SELECT b.id FROM budgets b LEFT JOIN budget_holds h ON h.budget_id = b.id GROUP BY b.id"
+        " HAVING (b.held_steps, b.held_tool_calls, b.held_tokens, b.held_cost_usd) <> (coalesce(sum(h.steps), 0),"
+        " coalesce(sum(h.tool_calls), 0), coalesce(sum(h.tokens), 0), coalesce(sum(h.cost_usd), 0))",
+    "a budget is used beyond its ceiling":
+        "SELECT id FROM budgets WHERE used_steps + held_steps > max_steps OR used_tokens + held_tokens > max_tokens"
+        " OR used_tool_calls + held_tool_calls > max_tool_calls OR used_cost_usd + held_cost_usd > max_cost_usd",
+    "a run with a budget of its own has not used what it and its children have":
+        "SELECT b.id FROM budgets b WHERE b.run_id IS NOT NULL AND b.used_cost_usd <> (WITH RECURSIVE"
+        " tree(id) AS (SELECT b.run_id UNION ALL SELECT r.id FROM tree t JOIN runs r ON r.parent_run_id = t.id)"
+        " SELECT sum(r.cost_usd) FROM runs r JOIN tree t ON t.id = r.id)",
     "a reason step does not follow a whole turn":
         "SELECT s.id FROM steps s JOIN steps o ON o.run_id = s.run_id AND o.turn < s.turn AND o.id <> s.id"
         " WHERE s.kind = 'reason' AND s.state IN ('ready', 'dispatched', 'running', 'waiting') AND o.state <> 'succeeded'",

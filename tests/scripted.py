@@ -11,16 +11,17 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
-from agentfleet.domain.budget import Budget, Usage
+from agentfleet.domain.budget import Budget, CallPrice, Usage
 from agentfleet.domain.model import Bundle, Claimed, Doorbell
 from agentfleet.domain.plan import Invalid, Rules, ToolUse, Turn, Valid
 from agentfleet.domain.retry import RetryPolicy
+from agentfleet.engine.budget import Reserver
 from agentfleet.engine.cancel import Canceller
 from agentfleet.engine.claim import Claims
 from agentfleet.engine.execute import Executor
 from agentfleet.engine.heartbeat import Leases
 from agentfleet.engine.perform import Performer
-from agentfleet.engine.ports import Reasoned, ReasonRequest, ToolResult
+from agentfleet.engine.ports import Prices, Reasoned, ReasonRequest, ToolResult
 from agentfleet.engine.serve import StepServer
 from agentfleet.engine.settle import Settler
 from agentfleet.store.bundles import Bundles
@@ -123,6 +124,12 @@ class Silent:
         return None
 
 
+def price(model: str, prompt_tokens: int, *, cached: bool, times: int = 1) -> CallPrice | None:
+    """No scripted call costs more, however long its prompt or its answer; or it might, so many ``times``."""
+    del model, prompt_tokens, cached
+    return CallPrice(USAGE.cost_usd * times, Decimal(0))
+
+
 class Worker:
     """A step worker in this process: everything that ``bootstrap`` wires, on scripted ports."""
 
@@ -139,12 +146,21 @@ class Worker:
         clock: Callable[[], float] = time.monotonic,
         policy: RetryPolicy | None = None,
         reason_timeout: float = 60,
+        price: Prices = price,
     ) -> None:
         self.db, self.bells, self.model, self.tools = db, bells, model, tools or Tools()
         self.policy = policy or RetryPolicy()
         self.settler = Settler(db, bells, window=window)
         self.leases = Leases(db, lease=lease, pool=POOL, clock=clock)
-        performer = Performer(Bundles(db), model, self.tools, Silent(), self.policy, reason_timeout=reason_timeout)
+        performer = Performer(
+            Bundles(db),
+            model,
+            self.tools,
+            Silent(),
+            self.policy,
+            reason_timeout=reason_timeout,
+            reserve=Reserver(db, price),
+        )
         self.execute = Executor(Claims(db, worker=name, lease=lease), self.leases, performer, self.settler, worker=name)
 
     def server(self) -> StepServer:

@@ -7,13 +7,14 @@ from typing import Any, Literal, NoReturn, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from agentfleet.agents.budgets import budget_to_json
 from agentfleet.agents.problems import compact
 from agentfleet.agents.schemas import output_schema
 from agentfleet.agents.text import storable
 from agentfleet.agents.tool import Tool
-from agentfleet.domain.budget import Budget
+from agentfleet.caching.reuse import Reuse
+from agentfleet.domain.budget import Budget, budget_to_json
 from agentfleet.domain.errors import InvalidInput
+from agentfleet.domain.routing import Route, pick, route_to_json
 
 Thinking = Literal["adaptive", "disabled"]
 Effort = Literal["low", "medium", "high", "xhigh", "max"]
@@ -43,6 +44,12 @@ class Agent:
     """``None`` leaves it to the model's default."""
     cache: bool = True
     """Whether the provider may cache the conversation's prefix."""
+    cache_answers: Reuse | None = None
+    """For how long and for whom the model's answers may be used again; ``None`` asks it every time."""
+    routes: Sequence[Route] = ()
+    """Turns that are for another model; the first that holds decides, and else ``model``."""
+    fallback_models: Sequence[str] = ()
+    """Who stands in, in this order, where a model is overloaded, unknown or refuses and nothing was thought yet."""
     pool: str = "default"
     """Whose workers run its steps."""
     max_attempts: int | None = None
@@ -56,6 +63,8 @@ class Agent:
             self._refuse("name has 1 to 60 lower-case letters, digits, _ or -, a letter first")
         if not self.model:
             self._refuse("model must be a model's id")
+        object.__setattr__(self, "routes", tuple(self.routes))
+        object.__setattr__(self, "fallback_models", self._fallbacks())
         if storable(self.instructions) != self.instructions:
             self._refuse("instructions hold a NUL or a lone surrogate, which no provider accepts")
         for value, choices in ((self.thinking, get_args(Thinking)), (self.effort, get_args(Effort))):
@@ -68,8 +77,14 @@ class Agent:
         if not _POOL.fullmatch(self.pool):
             self._refuse("pool has 1 to 40 lower-case letters, digits, _ or -, a letter first")
         self._check_tools()
+        self._check_routes()
         if self.output_type is not None:
             output_schema(self.output_type)
+
+    @property
+    def first_model(self) -> str:
+        """The model of a run's first turn."""
+        return pick(self.model, self.routes, 1)
 
     def find_tool(self, name: str) -> Tool[..., Any] | None:
         """Its tool of that name, if it has one."""
@@ -98,7 +113,10 @@ class Agent:
             "thinking": self.thinking,
             "effort": self.effort,
             "cache": self.cache,
+            "cache_answers": None if self.cache_answers is None else self.cache_answers.to_json(),
             "max_attempts": self.max_attempts,
+            "routes": [route_to_json(route) for route in self.routes],
+            "fallback_models": list(self.fallback_models),
         }
 
     def _check_tools(self) -> None:
@@ -109,6 +127,28 @@ class Agent:
             if tool.name in names:
                 self._refuse(f"two tools are called {tool.name!r}")
             names.add(tool.name)
+
+    def _check_routes(self) -> None:
+        names = {tool.name for tool in self.tools}
+        seen: list[dict[str, Any]] = []
+        for place, route in enumerate(self.routes, 1):
+            if not isinstance(route, Route):  # pyright: ignore[reportUnnecessaryIsInstance]  # users may not check types
+                self._refuse(f"{route!r} is no Route")
+            unknown = set(route.tools) - names
+            if unknown:
+                self._refuse(f"route {place} follows {min(unknown)!r}, which is none of its tools")
+            conditions = route_to_json(route) | {"model": None}
+            if conditions in seen:
+                self._refuse(f"route {place} never holds: route {seen.index(conditions) + 1} has the same conditions")
+            seen.append(conditions)
+
+    def _fallbacks(self) -> tuple[str, ...]:
+        if isinstance(self.fallback_models, str):
+            self._refuse(f"fallback_models is a list of model ids: [{self.fallback_models!r}]")
+        models = tuple(self.fallback_models)
+        if not all(models) or len({self.model, *models}) <= len(models):
+            self._refuse("fallback_models are ids of models, each once, and not its own model")
+        return models
 
     def _refuse(self, problem: str) -> NoReturn:
         raise InvalidInput(f"agent {self.name!r}", problem)

@@ -9,7 +9,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from agentfleet.agents.budgets import budget_from_json
 from agentfleet.agents.context import ToolContext
 from agentfleet.agents.invoke import invoke
 from agentfleet.agents.output import checker
@@ -18,9 +17,11 @@ from agentfleet.agents.registry import Registry
 from agentfleet.agents.results import as_text
 from agentfleet.agents.text import capped, storable
 from agentfleet.agents.tool import Tool
+from agentfleet.domain.budget import budget_from_json
 from agentfleet.domain.errors import StepError, Unserviceable
 from agentfleet.domain.model import Bundle, Claimed
 from agentfleet.domain.plan import Rules
+from agentfleet.domain.routing import route_from_json
 from agentfleet.engine.ports import ToolResult
 
 MAX_RESULT_BYTES = 256 * 1024
@@ -43,7 +44,14 @@ class AgentToolbox:
         if agent is None:
             raise Unserviceable(f"there is no agent {bundle.agent!r} in this deployment", bundle_id=bundle.id)
         effects = {name: rule["effect"] for name, rule in bundle.spec["tool_rules"].items()}
-        return Rules(bundle.spec["model"], budget_from_json(bundle.spec["budget"]), effects, checker(agent.output_type))
+        return Rules(
+            bundle.spec["model"],
+            budget_from_json(bundle.spec["budget"]),
+            effects,
+            checker(agent.output_type),
+            tuple(map(route_from_json, bundle.spec.get("routes", ()))),  # not there in bundles of releases before 0.4
+            tuple(bundle.spec.get("fallback_models", ())),
+        )
 
     async def call(self, claimed: Claimed, call_id: str, arguments: Mapping[str, Any]) -> ToolResult:
         """What the model should see of this call.

@@ -21,7 +21,7 @@
        ├─ StepTimeout             the step outlived its own time limit
        ├─ Unserviceable           this code cannot run the step: unknown agent, tool or bundle
        ├─ EffectUnknown           an unsafe tool was cut off: nobody knows whether it happened
-       ├─ BudgetExceeded          a ceiling of the run is reached
+       ├─ BudgetExceeded          the step does not fit into what a budget has left
        ├─ LeaseExpired            the worker died or was cut off; the reconciler took the step back
        └─ WorkerStopping          the worker is draining and hands the step back
 """
@@ -166,7 +166,14 @@ class EffectUnknown(StepError):
 
 
 class BudgetExceeded(StepError):
-    """A ceiling of the run is reached; ``detail`` names it."""
+    """The worst case of a step is more than a budget has left; ``detail`` says which, and what is missing.
+
+    ``retry_after`` is in seconds; ``None``: there is no room until somebody raises the budget.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None, **detail: Any) -> None:
+        super().__init__(message, retry_after=retry_after, **detail)
+        self.retry_after = retry_after
 
 
 class LeaseExpired(StepError):

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from agentfleet.domain.budget import Progress, Usage
+from agentfleet.domain.budget import Left, Progress, Usage
 from agentfleet.domain.states import RunEvent, RunState, StepEvent, StepState, run_after
 
 
@@ -103,6 +103,10 @@ class Claimed:
     prompt_age: float | None = None
     conversation: tuple[Message, ...] = ()
     """For a reason step: everything said so far, in order."""
+    metered: bool = False
+    """Whether others spend from a budget of this step, too: its run's parents and children, or its tenant's day."""
+    left: Left = field(default_factory=Left)
+    """What the tightest of its budgets still allows beside this step, as known when it began. Set by who performs it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 One reason step, then one step per tool call (in parallel when the model asked for several), then, when the last of
 them has settled, the next reason step. The loop keeps its own small state (``LoopState``) in the reason step's input,
-so that a replay needs nothing but the row.
+so that a replay needs nothing but the row. What a step may spend is asked when it begins (``engine.budget``): a loop
+that has reached a ceiling waits in its next step.
 """
 
 import json
@@ -10,8 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from types import MappingProxyType
 
-from agentfleet.domain.budget import Budget, Progress, ceiling_reached
+from agentfleet.domain.budget import Budget, Progress
 from agentfleet.domain.model import Message, NextStep, StepKind
+from agentfleet.domain.routing import Route
 
 MAX_GROWTH = 2
 """A turn cut off by ``max_tokens`` is asked for again with twice, then four times the room."""
@@ -97,6 +99,9 @@ class Rules:
     budget: Budget
     effects: Mapping[str, str]
     check_output: Callable[[str], Valid | Invalid]
+    routes: tuple[Route, ...] = ()
+    fallbacks: tuple[str, ...] = ()
+    """Models that stand in for one that cannot answer (``domain.reroute``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,17 +138,17 @@ def first_step(model: str) -> NextStep:
 
 
 def after_reason(turn_no: int, turn: Turn, state: LoopState, progress: Progress, rules: Rules) -> Plan:
-    """What follows a finished reason step. ``progress`` includes it."""
+    """What follows a finished reason step. ``progress`` is that of the run before it."""
     said = Message(turn_no, 0, "assistant", turn.content)
     match turn.stop_reason:
         case "tool_use" if turn.tool_uses:
-            return _call_tools(turn_no, turn, said, progress, rules)
+            return _call_tools(turn_no, turn, said, progress, rules.effects)
         case "end_turn" | "stop_sequence":
-            return _answered(turn_no, turn, said, state, progress, rules)
+            return _answered(turn_no, turn, said, state, rules)
         case "pause_turn":
-            return _paused(said, state, progress, rules)
+            return _paused(said, state, rules)
         case "max_tokens":
-            return _cut_off(turn_no, turn, said, state, progress, rules)
+            return _cut_off(turn_no, turn, said, state, rules)
         case "refusal":
             return _refused(turn, said)
         case reason:
@@ -162,66 +167,57 @@ def after_tool(turn_no: int, part: int, result: str, model: str) -> Continue:
     return Continue((NextStep(StepKind.REASON, model, turn_no + 1, input=LoopState().dumps(), join=True),), (answer,))
 
 
-def _call_tools(turn_no: int, turn: Turn, said: Message, progress: Progress, rules: Rules) -> Plan:
+def _call_tools(turn_no: int, turn: Turn, said: Message, progress: Progress, effects: Mapping[str, str]) -> Continue:
     calls = tuple(
         NextStep(
             StepKind.TOOL,
             use.name,
             turn_no + 1,
             part,
-            input=f'{{"call_id":{json.dumps(use.call_id)},"arguments":{use.arguments}}}',
-            effect=rules.effects.get(use.name),
+            # Which call of the run it is: they run at once, and none has to ask the others whether it is one too many.
+            input=f'{{"call_id":{json.dumps(use.call_id)},"nth":{progress.tool_calls + part + 1},'
+            f'"arguments":{use.arguments}}}',
+            effect=effects.get(use.name),
         )
         for part, use in enumerate(turn.tool_uses)
     )
-    return _unless_over_budget(Continue(calls, (said,)), progress, rules, reserve=1)
+    return Continue(calls, (said,))
 
 
-def _reason_again(state: LoopState, messages: tuple[Message, ...], progress: Progress, rules: Rules) -> Plan:
+def _reason_again(state: LoopState, messages: tuple[Message, ...], rules: Rules) -> Continue:
     turn = messages[-1].turn + 1
-    step = NextStep(StepKind.REASON, rules.model, turn, input=state.dumps())
-    return _unless_over_budget(Continue((step,), messages), progress, rules)
+    return Continue((NextStep(StepKind.REASON, rules.model, turn, input=state.dumps()),), messages)
 
 
-def _unless_over_budget(plan: Continue, progress: Progress, rules: Rules, *, reserve: int = 0) -> Plan:
-    """``plan``, unless it breaks a ceiling; ``reserve`` counts the reason step that must follow tool calls."""
-    calls = sum(step.kind is StepKind.TOOL for step in plan.steps)
-    ceiling = ceiling_reached(rules.budget, progress, more_steps=len(plan.steps) + reserve, more_tool_calls=calls)
-    if ceiling is None:
-        return plan
-    return GiveUp("budget", f"the run's ceiling {ceiling} is reached", plan.messages)
-
-
-def _answered(turn_no: int, turn: Turn, said: Message, state: LoopState, progress: Progress, rules: Rules) -> Plan:
+def _answered(turn_no: int, turn: Turn, said: Message, state: LoopState, rules: Rules) -> Plan:
     """A turn that is over: its text is the output, if it says something and that is valid."""
     if not turn.text.strip() and state.nudges < MAX_NUDGES:
         nudged = replace(state, nudges=state.nudges + 1)
-        return _reason_again(nudged, (said, _user(turn_no + 1, "Continue.")), progress, rules)
+        return _reason_again(nudged, (said, _user(turn_no + 1, "Continue.")), rules)
     match rules.check_output(turn.text):
         case Valid(output):
             return Finish(output, (said,))
         case Invalid(problem) if state.reasks < MAX_REASKS:
             reask = replace(state, reasks=state.reasks + 1)
-            return _reason_again(reask, (said, _correction(turn_no + 1, problem)), progress, rules)
+            return _reason_again(reask, (said, _correction(turn_no + 1, problem)), rules)
         case Invalid(problem):
             return GiveUp("invalid_output", problem, (said,))
 
 
-def _paused(said: Message, state: LoopState, progress: Progress, rules: Rules) -> Plan:
+def _paused(said: Message, state: LoopState, rules: Rules) -> Plan:
     """A turn that goes on when it is sent back as it is."""
     if state.pauses >= MAX_PAUSES:
         return GiveUp("pause_turn", f"the turn paused again after being continued {MAX_PAUSES} times", (said,))
-    return _reason_again(replace(state, pauses=state.pauses + 1), (said,), progress, rules)
+    return _reason_again(replace(state, pauses=state.pauses + 1), (said,), rules)
 
 
-def _cut_off(turn_no: int, turn: Turn, said: Message, state: LoopState, progress: Progress, rules: Rules) -> Plan:
+def _cut_off(turn_no: int, turn: Turn, said: Message, state: LoopState, rules: Rules) -> Plan:
     """A turn that had too little room. It is not kept when it is asked for again: a call in it may be half a call."""
     if state.growth >= MAX_GROWTH or turn.at_limit:
         room = "all that the model can say at once" if turn.at_limit else "max_tokens, enlarged twice"
         return GiveUp("max_tokens", f"the answer did not fit into {room}", (said,))
     grown = replace(state, growth=state.growth + 1)
-    again = Continue((NextStep(StepKind.REASON, rules.model, turn_no, input=grown.dumps()),))
-    return _unless_over_budget(again, progress, rules)
+    return Continue((NextStep(StepKind.REASON, rules.model, turn_no, input=grown.dumps()),))
 
 
 def _refused(turn: Turn, said: Message) -> GiveUp:

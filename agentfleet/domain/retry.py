@@ -28,6 +28,10 @@ UNSERVICEABLE_CAP_SECONDS = 60.0
 """Soon after a deploy that can run them, all steps go on; until then each look costs one claim."""
 OVERLOADED_CAP_SECONDS = 60.0
 """Overload passes within minutes; waiting longer than this only adds latency."""
+BUDGET_CAP_SECONDS = 30.0
+"""Room that is only held for calls under way comes back with the first that ends."""
+UNTIL_RAISED_SECONDS = 365 * 86_400.0
+"""A run at its own ceiling goes on when somebody raises it, which makes its steps due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +75,7 @@ class Bury:
     verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class FailRun:
-    """End the run as failed: a human would only raise the ceiling and post it again."""
-
-
-RetryDecision = RetryAfter | SnoozeFor | HandBack | Bury | FailRun
+RetryDecision = RetryAfter | SnoozeFor | HandBack | Bury
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +133,8 @@ def decide(  # noqa: C901, PLR0911, PLR0913  # one return per verdict: it reads 
         case Verdict.INTERRUPTED:
             return HandBack()
         case Verdict.BUDGET:
-            return FailRun()
+            patience = min(policy.delay(snoozes + 1, jitter), BUDGET_CAP_SECONDS)
+            return SnoozeFor((UNTIL_RAISED_SECONDS if retry_after is None else max(retry_after, 0.0)) + patience, "budget")
         case Verdict.PERMANENT | Verdict.UNKNOWN_EFFECT | Verdict.POISON:
             return Bury(verdict)
 

@@ -2,16 +2,16 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Protocol, assert_never
 
 from agentfleet.domain.budget import Usage
 from agentfleet.domain.errors import ProviderError, StepError
 from agentfleet.domain.fingerprint import fingerprint
-from agentfleet.domain.model import Claimed, Event, RunEnd, Settlement, StepKind
+from agentfleet.domain.model import Claimed, Event, NextStep, RunEnd, Settlement, StepKind
 from agentfleet.domain.plan import Continue, Finish, GiveUp, Plan
-from agentfleet.domain.retry import ALONE, Bury, Company, FailRun, HandBack, RetryAfter, RetryPolicy, SnoozeFor, decide
+from agentfleet.domain.retry import ALONE, Bury, Company, HandBack, RetryAfter, RetryPolicy, SnoozeFor, decide
 from agentfleet.domain.states import RunEvent, StepEvent, StepState, step_after
 from agentfleet.domain.verdicts import Verdict, classify
 
@@ -28,12 +28,16 @@ class EventType(StrEnum):
     RUN_CANCELLED = "run.cancelled"
     RUN_EXPIRED = "run.expired"
     RUN_NEEDS_REVIEW = "run.needs_review"
+    RUN_BUDGET_CHANGED = "run.budget_changed"
+    RUN_BUDGET_ALERT = "run.budget_alert"
+    """Four fifths of a ceiling of the run are used."""
     STEP_SUCCEEDED = "step.succeeded"
+    STEP_REROUTED = "step.rerouted"
+    """Its model did not answer, or refused: another step asks another one."""
     STEP_RETRYING = "step.retrying"
     STEP_SNOOZED = "step.snoozed"
     STEP_HANDED_BACK = "step.handed_back"
     STEP_DEAD = "step.dead"
-    STEP_CANCELLED = "step.cancelled"
     STEP_REPLAYED = "step.replayed"
     STEP_SKIPPED = "step.skipped"
 
@@ -84,6 +88,8 @@ def succeeded(
     events = [_step_event(EventType.STEP_SUCCEEDED, claimed, more)]
     run: RunEnd | None = None
     match plan:
+        case Continue(steps) if turned_to := _other_model(claimed, steps):
+            events.append(_step_event(EventType.STEP_REROUTED, claimed, {"to": turned_to, "why": "refusal"}))
         case Continue():
             pass
         case Finish(output):
@@ -111,6 +117,25 @@ def succeeded(
         steps=plan.steps if isinstance(plan, Continue) else (),
         events=tuple(events),
         run=run,
+    )
+
+
+def gave_way(claimed: Claimed, error: ProviderError, step: NextStep) -> Settlement:
+    """The model cannot answer, and another one is asked by ``step``, in place of this one. Costs no attempt."""
+    verdict = classify(error)
+    described = describe(error, verdict)
+    return Settlement(
+        claimed.step_id,
+        claimed.run_id,
+        claimed.fence,
+        StepEvent.CANCEL,
+        step_after(StepState.RUNNING, StepEvent.CANCEL),
+        spent=False,
+        verdict=verdict.value,
+        error=json.dumps(described),
+        request_id=error.request_id,
+        steps=(step,),
+        events=(_step_event(EventType.STEP_REROUTED, claimed, {"to": step.name, "why": described["class"]}),),
     )
 
 
@@ -153,21 +178,19 @@ def failed(
             event, event_type = StepEvent.HAND_BACK, EventType.STEP_HANDED_BACK
         case Bury():
             run = RunEnd(RunEvent.REVIEW, error=text)
-        case FailRun():
-            event, event_type, run = StepEvent.CANCEL, EventType.STEP_CANCELLED, RunEnd(RunEvent.FAIL, error=text)
         case _:
             assert_never(decision)
     need = error.need if isinstance(error, ProviderError) and blocked_on == "provider" else None
     events = [_step_event(event_type, attempted, {"verdict": final.value, "error": described["class"], "delay": delay})]
     if run is not None:
-        events.append(Event(EventType.RUN_FAILED if run.event is RunEvent.FAIL else EventType.RUN_NEEDS_REVIEW, text))
+        events.append(Event(EventType.RUN_NEEDS_REVIEW, text))
     return Settlement(
         attempted.step_id,
         attempted.run_id,
         attempted.fence,
         event,
         step_after(StepState.RUNNING, event),
-        spent=isinstance(decision, RetryAfter | Bury | FailRun) and not crashed,
+        spent=isinstance(decision, RetryAfter | Bury) and not crashed,
         crashed=crashed,
         snoozed=isinstance(decision, SnoozeFor),
         expired_only=rescue,
@@ -221,6 +244,12 @@ def _fingerprint(attempted: Attempted, described: Mapping[str, Any]) -> str:
 def _clean(text: str) -> str:
     """Without lone surrogates, which a file name may bring and no JSON parser of others accepts."""
     return text.encode("utf-8", "replace").decode()
+
+
+def _other_model(claimed: Claimed, steps: Sequence[NextStep]) -> str | None:
+    """The model that is asked for the same turn again, where it is another one."""
+    same = (step.name for step in steps if (step.kind, step.turn) == (StepKind.REASON, claimed.turn))
+    return next((name for name in same if claimed.kind is StepKind.REASON and name != claimed.name), None)
 
 
 def _seconds(value: object) -> float | None:

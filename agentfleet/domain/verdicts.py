@@ -26,7 +26,7 @@ class Verdict(StrEnum):
     UNKNOWN_EFFECT = "unknown_effect"
     """An unsafe effect may or may not have happened: a dead letter for a human, never a retry."""
     BUDGET = "budget"
-    """A ceiling of the run is reached: the run ends as failed."""
+    """A budget has no room for the step: it waits until there is. Costs no attempt."""
     CRASHED = "crashed"
     """The worker died under the step. Costs no attempt, but too many of them are poison."""
     POISON = "poison"

@@ -16,7 +16,7 @@ BATCH = 200
 
 
 class Canceller:
-    """Ends runs, and tells the workers that were busy with them."""
+    """Ends runs and their children, and tells the workers that were busy with them."""
 
     def __init__(self, db: Database, publisher: Publisher) -> None:
         self._db, self._publisher = db, publisher
@@ -34,11 +34,11 @@ class Canceller:
         error = orjson.dumps({"class": kind, "message": reason}).decode()
         ended = await runs.end(self._db, run_ids, state, data=error, error=error, tenant_id=tenant_id)
         for run in ended:
-            metrics.RUNS.labels(run.agent, state.value).inc()
+            metrics.RUNS.labels(run.agent, run.state.value).inc()
         running = [step_id for run in ended for step_id in run.running_steps]
         if running:
             await self._publisher.revoke(running)
-        return len(ended)
+        return sum(run.run_id in run_ids for run in ended)
 
 
 class Expirer:

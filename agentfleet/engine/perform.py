@@ -4,20 +4,20 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import orjson
 import structlog
 
 from agentfleet import failpoints
-from agentfleet.domain import settlement
+from agentfleet.domain import reroute, settlement
 from agentfleet.domain.batch import LANE
-from agentfleet.domain.budget import ceiling_reached
 from agentfleet.domain.errors import (
-    BudgetExceeded,
     EffectUnknown,
     LeaseLost,
+    ProviderError,
     ProviderUnavailable,
     StepError,
     StepTimeout,
@@ -25,11 +25,12 @@ from agentfleet.domain.errors import (
     Unserviceable,
 )
 from agentfleet.domain.model import Bundle, Claimed, Settlement, StepKind
-from agentfleet.domain.plan import LoopState, after_reason, after_tool
+from agentfleet.domain.plan import Continue, LoopState, after_reason, after_tool
 from agentfleet.domain.retry import RetryPolicy
 from agentfleet.domain.verdicts import Verdict, classify
-from agentfleet.engine.batch import BatchLane
-from agentfleet.engine.ports import Deltas, Reasoned, Reasoner, ReasonRequest, Toolbox
+from agentfleet.engine.batch import BatchLane, Wait
+from agentfleet.engine.budget import Reserver
+from agentfleet.engine.ports import Deltas, Reasoned, Reasoner, ReasonRequest, Toolbox, ToolResult
 from agentfleet.store.bundles import Bundles
 from agentfleet.telemetry import metrics
 
@@ -51,10 +52,11 @@ class Performer:
         policy: RetryPolicy,
         *,
         reason_timeout: float,
+        reserve: Reserver,
         lane: BatchLane | None = None,
     ) -> None:
         self._bundles, self._reasoner, self._toolbox, self._deltas = bundles, reasoner, toolbox, deltas
-        self._policy, self._reason_timeout = policy, reason_timeout
+        self._policy, self._reason_timeout, self._reserve = policy, reason_timeout, reserve
         self._lane = lane
 
     async def __call__(self, claimed: Claimed, still_ours: Callable[[], None]) -> Settlement:
@@ -93,14 +95,13 @@ class Performer:
 
     async def _reason(self, claimed: Claimed, bundle: Bundle, still_ours: Callable[[], None]) -> Settlement:
         rules = self._toolbox.rules(bundle)
-        ceiling = ceiling_reached(rules.budget, claimed.progress)
-        if ceiling is not None:
-            raise BudgetExceeded(f"the run's ceiling {ceiling} is reached", ceiling=ceiling)
         state = LoopState.loads(claimed.input)
+        asked = int(bundle.spec["max_tokens"]) << state.growth
+        reserved = await self._reserve.model_call(claimed, bundle, rules.budget, asked, still_ours)
         request = ReasonRequest(
             bundle,
             claimed.conversation,
-            int(bundle.spec["max_tokens"]) << state.growth,
+            reserved.room,
             claimed.run_id,
             claimed.step_id,
             model=claimed.name,
@@ -111,11 +112,18 @@ class Performer:
             lane=claimed.lane,
         )
         batched = await self._lane(claimed) if self._lane is not None and claimed.lane == LANE else None
-        if isinstance(batched, float):
-            return settlement.snoozed(claimed, batched, LANE)
-        reasoned = batched or await self._ask(request, still_ours)
-        plan = after_reason(claimed.turn, reasoned.turn, state, claimed.progress, rules)
-        return settlement.succeeded(
+        if isinstance(batched, Wait):
+            return settlement.snoozed(claimed, batched.seconds, LANE)
+        try:
+            reasoned = batched or await self._ask(request, still_ours)
+        except ProviderError as error:
+            if (step := reroute.stand_in(claimed, rules, error)) is None:
+                raise
+            log.warning("rerouted", model=claimed.name, to=step.name, error=str(error)[:500])
+            return settlement.gave_way(claimed, error, step)
+        planned = after_reason(claimed.turn, reasoned.turn, state, claimed.progress, rules)
+        plan = reroute.routed(planned, claimed, rules, reasoned.usage.context_tokens)
+        done = settlement.succeeded(
             claimed,
             plan,
             usage=reasoned.usage,
@@ -123,6 +131,7 @@ class Performer:
             request_id=reasoned.request_id,
             account=reasoned.account,
         )
+        return reserved.warned(done)
 
     async def _ask(self, request: ReasonRequest, still_ours: Callable[[], None]) -> Reasoned:
         """Call the model."""
@@ -137,6 +146,11 @@ class Performer:
 
     async def _call_tool(self, claimed: Claimed, bundle: Bundle, still_ours: Callable[[], None]) -> Settlement:
         call = json.loads(claimed.input)  # not orjson: it turns integers beyond 64 bits into floats
+        if "given" in call:  # by a human, who knows what happened: nothing is called
+            return settlement.succeeded(claimed, _answered(claimed, bundle, call, ToolResult(**call["given"])))
+        nth = call.get("nth", claimed.progress.tool_calls + 1)  # not there: planned by a release before 0.4
+        reserved = await self._reserve.tool_call(claimed, self._toolbox.rules(bundle).budget, nth, still_ours)
+        claimed = replace(claimed, left=reserved.left)
         still_ours()
         if claimed.effect == "unsafe":  # a restore of the database to an earlier time does not undo this line
             log.info("unsafe_call", tool=claimed.name, call_id=call["call_id"])
@@ -149,11 +163,17 @@ class Performer:
         metrics.TOOL_CALLS.labels(
             claimed.name if claimed.effect else "unknown", "error" if result.is_error else "ok"
         ).inc()
-        block = {"type": "tool_result", "tool_use_id": call["call_id"], "content": result.content}
-        if result.is_error:
-            block["is_error"] = True
-        plan = after_tool(claimed.turn, claimed.part, orjson.dumps(block).decode(), bundle.spec["model"])
-        return settlement.succeeded(claimed, plan)
+        return reserved.warned(settlement.succeeded(claimed, _answered(claimed, bundle, call, result)))
+
+
+def _answered(claimed: Claimed, bundle: Bundle, call: Mapping[str, Any], result: ToolResult) -> Continue:
+    """What follows a tool call that has this result."""
+    block = {"type": "tool_result", "tool_use_id": call["call_id"], "content": result.content}
+    if result.is_error:
+        block["is_error"] = True
+    model = reroute.next_model(call, bundle.spec["model"])
+    plan = after_tool(claimed.turn, claimed.part, orjson.dumps(block).decode(), model)
+    return reroute.carried(plan, call)
 
 
 def interrupted(claimed: Claimed, reason: BaseException) -> BaseException:

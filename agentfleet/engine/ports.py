@@ -41,6 +41,8 @@ class Reasoned:
     usage_raw: str = "{}"
     request_id: str | None = None
     account: str | None = None
+    cached: bool = False
+    """Whether it is an answer that was given before: then it has cost nothing, and ``usage_raw`` says what it saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class ToolResult:
 
     content: str
     is_error: bool = False
+    cached: bool = False
+    """Whether it is a result that was given before."""
 
 
 @dataclass(frozen=True, slots=True)

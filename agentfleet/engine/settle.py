@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from agentfleet.domain.model import Settlement
+from agentfleet.domain.settlement import EventType
 from agentfleet.domain.states import StepEvent
 from agentfleet.engine.batcher import Batcher
 from agentfleet.engine.ports import Publisher
@@ -85,6 +86,8 @@ class Settler:
         if written.dispatched:
             metrics.DISPATCHED.labels("fast").inc(len(written.dispatched))
             await self._publisher.publish(written.dispatched)
+        for run_id in written.alarmed:
+            metrics.BUDGET_ALERTS.labels("run" if run_id else "tenant_day").inc()
         for pool in written.backlogged:
             await self._publisher.wake(pool)
         tried = {settlement.step_id for settlement, _ in free}
@@ -135,7 +138,10 @@ def _count(settlement: Settlement) -> None:
             metrics.STEP_RETRIES.labels(settlement.verdict or settlement.blocked_on or "").inc()
         case StepEvent.BURY:
             metrics.DEAD_LETTERS.labels(settlement.verdict or "").inc()
-        case StepEvent.CANCEL:
-            metrics.BUDGET_BLOCKS.inc()
         case _:
             pass
+    if settlement.blocked_on == "budget":
+        metrics.BUDGET_BLOCKS.inc()
+    for event in settlement.events:
+        if event.type == EventType.RUN_BUDGET_ALERT:
+            metrics.BUDGET_ALERTS.labels("run").inc()

@@ -22,6 +22,10 @@ from agentfleet.telemetry import metrics
 REUSED = "this Idempotency-Key was used before with another body: send a new key, or the same body"
 
 
+class ParentEnded(Conflict):
+    """The parent run has ended, so nothing may be added to it."""
+
+
 class KeyReused(Conflict):
     """The request key was used before, for another request."""
 
@@ -40,20 +44,20 @@ class Submitter:
 
     def __init__(self, db: Database, publisher: Publisher, *, window: int) -> None:
         self._db, self._publisher, self._window = db, publisher, window
-        self._tenants: dict[str, Batcher[NewRun, Submitted | KeyReused]] = {}
+        self._tenants: dict[str, Batcher[NewRun, Submitted | Conflict]] = {}
         self._ringing: set[asyncio.Task[None]] = set()
 
     async def __call__(self, tenant_id: str, run: NewRun) -> Submitted:
-        """Accept ``run``; raises ``KeyReused``, or one of ``LOST_CONNECTION`` when nobody knows (ask again by key)."""
+        """Accept ``run``; raises ``KeyReused``, ``ParentEnded``, or one of ``LOST_CONNECTION`` when nobody knows (ask again by key)."""
         batch = self._tenants.get(tenant_id)
         if batch is None:
             batch = self._tenants[tenant_id] = Batcher(lambda new: self._submit(tenant_id, new), splits=UNWRITABLE)
         submitted = await batch(run)
-        if isinstance(submitted, KeyReused):
+        if isinstance(submitted, Conflict):
             raise submitted
         return submitted
 
-    async def _submit(self, tenant_id: str, new: Sequence[NewRun]) -> Sequence[Submitted | KeyReused]:
+    async def _submit(self, tenant_id: str, new: Sequence[NewRun]) -> Sequence[Submitted | Conflict]:
         """One result for each of ``new``. A reused key is a result too: its neighbours are committed by then."""
         try:
             accepted = await runs.submit(self._db, tenant_id, new, window=self._window)
@@ -69,12 +73,14 @@ class Submitter:
             for run in new
         ]
 
-    async def _replayed(self, tenant_id: str, missing: Sequence[NewRun]) -> dict[str, Submitted | KeyReused]:
+    async def _replayed(self, tenant_id: str, missing: Sequence[NewRun]) -> dict[str, Submitted | Conflict]:
         taken = await runs.taken_keys(self._db, tenant_id, [run.key for run in missing if run.key is not None])
-        found: dict[str, Submitted | KeyReused] = {}
+        found: dict[str, Submitted | Conflict] = {}
         for run in missing:
-            first = taken[run.key or ""]
-            if first.fingerprint == run.fingerprint:
+            first = taken.get(run.key or "")
+            if first is None:
+                found[run.run_id] = ParentEnded("the parent run has ended")
+            elif first.fingerprint == run.fingerprint:
                 found[run.run_id] = Submitted(first.run_id, first.created_at, replayed=True)
             else:
                 found[run.run_id] = KeyReused(REUSED)

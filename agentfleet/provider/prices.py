@@ -14,6 +14,8 @@ from typing import Any
 
 import structlog
 
+from agentfleet.domain.budget import CallPrice
+
 _log = structlog.get_logger("agentfleet.provider")
 
 _MILLION = Decimal(1_000_000)
@@ -95,10 +97,25 @@ def cost(usage: Mapping[str, Any], model: str, on: date) -> Decimal:
 
 def find_price(model: str, on: date, prompt_tokens: int) -> Price | None:
     """The row in force; ``model`` may carry a release date, as in ``claude-haiku-4-5-20251001``."""
-    name, _, suffix = model.rpartition("-")
-    rows = _BY_MODEL.get(model) or (_BY_MODEL.get(name) if len(suffix) == 8 and suffix.isdigit() else None) or ()
-    in_force = [row for row in rows if row.since <= on and row.above < max(prompt_tokens, 1)]
+    in_force = [row for row in _rows(model) if row.since <= on and row.above < max(prompt_tokens, 1)]
     return max(in_force, key=lambda row: (row.since, row.above), default=None)
+
+
+def worst_case(model: str, prompt_tokens: int, *, cached: bool) -> CallPrice | None:
+    """The most that a call may cost: by the dearest row that fits, nothing read from the cache, and with ``cached`` all
+    of the prompt written to it for an hour. ``None`` for an unknown model, and the log says so once.
+    """
+    rows = [row for row in _rows(model) if row.above < max(prompt_tokens, 1)]
+    if not rows:
+        _warn_once(model)
+        return None
+    prompt = max(max(row.input, row.write_1h if cached else row.input) for row in rows)
+    return CallPrice(prompt_tokens * prompt / _MILLION, max(row.output for row in rows) / _MILLION)
+
+
+def _rows(model: str) -> tuple[Price, ...]:
+    name, _, suffix = model.rpartition("-")
+    return _BY_MODEL.get(model) or (_BY_MODEL.get(name) if len(suffix) == 8 and suffix.isdigit() else None) or ()
 
 
 def _count(usage: Mapping[str, Any], field: str) -> int:

@@ -16,6 +16,7 @@ ENDABLE: Mapping[RunState, list[str]] = {
     for event in (RunEvent.CANCEL, RunEvent.EXPIRE, RunEvent.FAIL)
 }
 CANCELLABLE = step_sources(StepEvent.CANCEL)
+CHILD_ERROR = '{"class": "parent_ended", "message": "its parent run was ended"}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class NewRun:
     key: str | None = None
     fingerprint: bytes | None = None
     lane: str | None = None
+    parent_run_id: str | None = None
+    """An unfinished run of the same tenant, out of whose budget it spends, too."""
     run_id: str = field(default_factory=new_id)
     step_id: str = field(default_factory=new_id)
 
@@ -73,11 +76,14 @@ class Ended:
 
     run_id: str
     agent: str
+    state: RunState
     running_steps: list[str] = field(default_factory=list[str])
 
 
 async def submit(db: Database, tenant_id: str, runs: Sequence[NewRun], *, window: int) -> dict[str, Accepted]:
-    """Accept runs of one tenant in one transaction, by run id. Absent: its request key was taken before."""
+    """Accept runs of one tenant in one transaction, by run id. Absent: its request key was taken before,
+    or its parent has ended.
+    """
     params: dict[str, Any] = {
         "tenant_id": tenant_id,
         "window": window,
@@ -94,6 +100,7 @@ async def submit(db: Database, tenant_id: str, runs: Sequence[NewRun], *, window
         "key": [r.key for r in runs],
         "fingerprint": [r.fingerprint for r in runs],
         "lane": [r.lane for r in runs],
+        "parent_run_id": [r.parent_run_id for r in runs],
         "step_id": [r.step_id for r in runs],
         "step_name": [r.first.name for r in runs],
         "step_input": [r.first.input for r in runs],
@@ -117,7 +124,7 @@ async def end(
     error: str | None = None,
     tenant_id: str | None = None,
 ) -> list[Ended]:
-    """End runs from outside as ``cancelled``, ``expired`` or ``failed``.
+    """End runs from outside as ``cancelled``, ``expired`` or ``failed``, and cancel their children.
 
     With ``tenant_id`` only that tenant's runs can be reached. A run that had already ended is absent.
     """
@@ -128,11 +135,13 @@ async def end(
         "state": state.value,
         "data": data,
         "error": error,
+        "child_error": CHILD_ERROR,
+        "cancellable_runs": ENDABLE[RunState.CANCELLED],
     }
-    rows = await db.fetch_locked(statements.LOCK_RUNS, statements.END_RUNS, params, tenant_id=tenant_id)
+    rows = await db.fetch_locked(statements.LOCK_TREES, statements.END_RUNS, params, tenant_id=tenant_id)
     ended: dict[str, Ended] = {}
-    for run_id, agent, step_id in rows:
-        ended.setdefault(run_id, Ended(run_id, agent)).running_steps.extend([step_id] if step_id else [])
+    for run_id, agent, ended_as, step_id in rows:
+        ended.setdefault(run_id, Ended(run_id, agent, RunState(ended_as))).running_steps.extend([step_id] if step_id else [])
     return list(ended.values())
 
 

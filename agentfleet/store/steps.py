@@ -177,6 +177,7 @@ def _claimed(row: tuple[Any, ...]) -> Claimed:
         parent_run_id,
         prompt_tokens,
         prompt_age,
+        metered,
         turns,
         parts,
         roles,
@@ -216,4 +217,5 @@ def _claimed(row: tuple[Any, ...]) -> Claimed:
         prompt_tokens,
         prompt_age,
         tuple(Message(*m) for m in said),
+        metered,
     )

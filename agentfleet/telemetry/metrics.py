@@ -36,6 +36,14 @@ LLM_COST = Counter("agentfleet_llm_cost_usd_total", "What model calls cost, by t
 ADMISSIONS = Counter(
     "agentfleet_admissions_total", "Model calls that asked for room in their bucket.", ["bucket", "decision"]
 )
+PROMPT_CACHE = Counter(
+    "agentfleet_prompt_cache_tokens_total",
+    "Prompt tokens that the provider read from its cache, wrote to it, or should have found there and did not.",
+    ["model", "result"],
+)
+RESPONSE_CACHE = Counter(
+    "agentfleet_response_cache_total", "Looks for an answer or a tool's result of before.", ["kind", "result"]
+)
 TOOL_CALLS = Counter("agentfleet_tool_calls_total", "Tool calls.", ["tool", "decision"])
 FENCE_REJECTIONS = Counter("agentfleet_fence_rejections_total", "Results dropped because the step was no longer ours.")
 LEASES_LOST = Counter("agentfleet_leases_lost_total", "Steps given up because they were no longer ours.")

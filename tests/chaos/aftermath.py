@@ -4,8 +4,9 @@ import sys
 
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
+from agentfleet.domain.budget import Budget
 from agentfleet.domain.plan import Turn
-from agentfleet.store import reads
+from agentfleet.store import budgets, reads
 from tests import invariants
 from tests.chaos.world import DUTIES, World
 from tests.scripted import USAGE, answer, ask_for
@@ -33,7 +34,6 @@ class Aftermath(RuleBasedStateMachine):
         self.world.begin()
         self.tenant_of: dict[str, str] = {}
         self.script_of: dict[str, int] = {}
-        self.thrifty: set[str] = set()
         self.deadline: set[str] = set()
         self.discarded: set[str] = set()
         self.cancelled: set[str] = set()
@@ -90,6 +90,8 @@ class Aftermath(RuleBasedStateMachine):
                 world.reconcilers[0].do(duty, {})
             for letter_id, tenant in world.rows("SELECT id::text, tenant_id FROM dead_letters WHERE state = 'open'"):
                 world.run(world.ingress.undertaker.replay(tenant, [letter_id]))
+            for run_id, tenant in world.rows("SELECT id::text, tenant_id FROM runs WHERE blocked_on = 'budget'"):
+                world.run(budgets.change(world.app_db, tenant, run_id, Budget(), version=None))
 
     def _possible_ends(self, run_id: str) -> set[str]:
         refused = SCRIPTS[self.script_of[run_id]][-1].stop_reason == "refusal"
@@ -97,7 +99,7 @@ class Aftermath(RuleBasedStateMachine):
             {"failed" if refused else "succeeded"}
             | ({"cancelled"} if run_id in self.cancelled else set())
             | ({"expired"} if run_id in self.deadline else set())
-            | ({"failed"} if run_id in self.discarded or run_id in self.thrifty else set())
+            | ({"failed"} if run_id in self.discarded else set())
         )
 
     def _read_events(self, run_id: str, after: int, limit: int) -> None:

@@ -102,7 +102,6 @@ class Disorder(Aftermath):
             assert done == Submitted(run.run_id, done.created_at)
             self.tenant_of[run.run_id], self.script_of[run.run_id] = tenant, script
             self.keys |= {} if key is None else {(tenant, key): (fingerprint, run.run_id)}
-            self.thrifty |= {run.run_id} if thrifty else set()
             self.deadline |= set() if deadline is None else {run.run_id}
         else:
             assert (done.run_id, done.replayed) == (first[1], True)

@@ -23,6 +23,9 @@ SELECT s.id::text, s.run_id::text, s.tenant_id, s.agent, r.bundle_id, s.pool, s.
        r.steps_total, r.tool_calls, r.input_tokens, r.output_tokens, r.cache_read_tokens, r.cache_write_tokens, r.cost_usd,
        s.priority, r.account, r.lane, r.budget, r.parent_run_id::text, r.prompt_tokens,
        extract(epoch FROM s.claimed_at - r.prompt_at)::float8,
+       -- Whether others spend from a budget of this step, too; then reserve_budget asks for room in all of them.
+       r.parent_run_id IS NOT NULL OR EXISTS (SELECT FROM tenants t WHERE t.id = s.tenant_id AND t.daily_budget IS NOT NULL)
+           OR EXISTS (SELECT FROM budgets b WHERE b.id = 'run/' || r.id::text),
        m.turns, m.parts, m.roles, m.contents
 FROM claimed s
 JOIN runs r ON r.id = s.run_id

@@ -112,7 +112,8 @@ WITH settled AS (
     JOIN done d ON d.ord = n.ord
 ), tally AS (
     SELECT d.run_id,
-           count(*) FILTER (WHERE d.state = 'succeeded') AS closed,
+           -- Cancelled: its model gave way, and the step that asks another one is among those that follow.
+           count(*) FILTER (WHERE d.state IN ('succeeded', 'cancelled')) AS closed,
            count(*) FILTER (WHERE d.state = 'waiting') AS waiting,
            max(d.blocked_on) AS blocked_on, max(d.account) AS account, max(d.prompt_tokens) AS prompt_tokens,
            sum(d.tool_calls) AS tool_calls, sum(d.input_tokens) AS input_tokens, sum(d.output_tokens) AS output_tokens,

@@ -8,7 +8,7 @@ from typing import Any
 from agentfleet.domain import settlement
 from agentfleet.domain.budget import Usage
 from agentfleet.domain.model import Claimed, Message, NextStep, Settlement, StepKind
-from agentfleet.domain.plan import Continue, Finish, LoopState, after_tool
+from agentfleet.domain.plan import Continue, Finish, GiveUp, LoopState, after_tool
 from agentfleet.domain.retry import RetryPolicy
 from agentfleet.engine.settle import Settler
 from agentfleet.store.database import Database
@@ -45,6 +45,11 @@ def finished(step: Claimed | Held, output: str = '"done"') -> Settlement:
     """The model has answered: the run ends."""
     said = Message(step.turn, 0, "assistant", '[{"type":"text","text":"done"}]')
     return settlement.succeeded(step, Finish(output, (said,)), usage=USAGE, usage_raw="{}", request_id="req_1")
+
+
+def gave_up(step: Claimed | Held) -> Settlement:
+    """The loop ends its run as failed."""
+    return settlement.succeeded(step, GiveUp("tired", "enough"))
 
 
 def asked_for(step: Claimed | Held, *tools: str) -> Settlement:

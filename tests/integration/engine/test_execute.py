@@ -5,7 +5,6 @@ from random import Random
 
 import pytest
 
-from agentfleet.domain.budget import Budget
 from agentfleet.domain.errors import EffectUnknown, StepError, ToolRetry, Unserviceable
 from agentfleet.domain.states import StepState
 from agentfleet.engine.dispatch import Dispatcher
@@ -120,16 +119,6 @@ async def test_how_an_attempt_ends_is_what_the_verdict_says(db, bells, error, st
     made = await make_tool(db, "look", StepState.DISPATCHED)
     await Worker(db, bells, Script([answer()]), Tools(fails)).execute(made.step_id)
     assert (await step_row(db, made.step_id)).state == state
-
-
-async def test_a_run_at_its_ceiling_fails_and_says_which(db, bells):
-    accepted = await submit(db)
-    worker = Worker(db, bells, Script(TURNS), Tools(budget=Budget(max_steps=3)))
-    await worker.execute(accepted.step_id)
-    found = await tally(db, accepted.run_id)
-    assert found.run.state == "failed"
-    assert "max_steps" in found.run.error
-    assert worker.tools.calls == []
 
 
 async def test_a_model_call_that_takes_too_long_is_an_attempt(db, bells):

@@ -16,6 +16,7 @@ from tests.integration.engine.outcomes import (
     asked_for,
     failed,
     finished,
+    gave_up,
     held,
     returned,
     settle,
@@ -86,7 +87,7 @@ async def test_settlements_of_many_runs_in_one_batch_do_not_mix(db, bells):
 async def test_a_run_that_fails_leaves_no_dead_letter_open(db):
     failing, dying = await make_siblings(db, 2)
     await settle(db, failed(held(dying, 1), ProviderRejected("no")))
-    await settle(db, failed(held(failing), BudgetExceeded("enough")))
+    await settle(db, gave_up(held(failing)))
     found = await tally(db, failing.run_id)
     assert (found.run.state, [letter.state for letter in found.dead_letters]) == ("failed", ["discarded"])
 
@@ -122,30 +123,30 @@ async def test_a_dead_step_waits_in_review_while_its_siblings_settle(db):
 async def test_a_run_that_fails_takes_its_open_steps_with_it(db):
     failing, *others = await make_siblings(db, 3)
     await settle(db, failed(held(others[1], 2), ProviderUnavailable("later")))
-    await settle(db, failed(held(failing), BudgetExceeded("enough")))
+    await settle(db, gave_up(held(failing)))
 
     found = await tally(db, failing.run_id)
     assert (found.run.state, found.run.open_steps, found.run.waiting_steps) == ("failed", 0, 0)
-    assert found.states == ["cancelled"] * 3
+    assert found.states == ["succeeded", "cancelled", "cancelled"]
     assert await settle(db, returned(held(others[0], 1))) == [False]
 
 
-async def test_a_spent_budget_ends_the_run_and_leaves_no_dead_letter(db):
+async def test_a_spent_budget_lets_the_run_wait_and_costs_no_attempt(db):
     made = await make_step(db)
     await settle(db, failed(held(made), BudgetExceeded("enough")))
     found = await tally(db, made.run_id)
-    assert found.run.state == "failed"
-    assert found.dead_letters == [], "nobody could replay or discard it: its run has ended"
+    assert (found.run.state, found.run.blocked_on) == ("waiting", "budget")
+    assert (found.steps[0].attempt, found.dead_letters) == (0, [])
 
 
 async def test_failing_outweighs_needing_review_in_one_batch(db, bells):
     failing, dying = await make_siblings(db, 2)
     settler = Settler(db, bells, window=10)
-    outcomes = failed(held(failing), BudgetExceeded("enough")), failed(held(dying, 1), ProviderRejected("no"))
+    outcomes = gave_up(held(failing)), failed(held(dying, 1), ProviderRejected("no"))
     assert await asyncio.gather(*(settler(one, "test:1") for one in outcomes)) == [True, True]
     run = (await tally(db, failing.run_id)).run
     assert run.state == "failed"
-    assert "budget" in run.error
+    assert "enough" in run.error
 
 
 async def test_a_run_waits_only_when_all_its_open_steps_do(db):

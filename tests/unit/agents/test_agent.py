@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from agentfleet.agents import Agent, tool
-from agentfleet.agents.budgets import budget_from_json
+from agentfleet.domain.budget import budget_from_json
 from agentfleet.agents.bundle import bundle_of, canonical
 from agentfleet.domain.budget import Budget
 from agentfleet.domain.errors import InvalidInput
@@ -50,7 +50,8 @@ def test_the_spec_is_json_and_holds_what_a_run_is_pinned_to():
     assert json.loads(canonical(spec)) == spec
     assert [entry["name"] for entry in spec["tools"]] == ["pay", "look"]
     assert spec["tool_rules"] == {"pay": {"effect": "unsafe", "timeout": 5}, "look": {"effect": "read", "timeout": 60}}
-    assert spec["budget"] == {"max_steps": 100, "max_tool_calls": None, "max_cost_usd": "0.5", "deadline": 1800.0}
+    unlimited = {"max_tool_calls": None, "max_tokens": None}
+    assert spec["budget"] == {"max_steps": 100, "max_cost_usd": "0.5", "deadline": 1800.0, **unlimited}
     assert spec["output_schema"]["properties"] == {"text": {"type": "string"}}
     assert (spec["model"], spec["max_tokens"], spec["cache"]) == ("claude-sonnet-5-5", 8192, True)
     assert (spec["thinking"], spec["effort"], spec["max_attempts"]) == (None, "low", 2)

@@ -9,7 +9,7 @@ from random import Random
 
 from hypothesis import strategies as st
 
-from agentfleet.domain.budget import Budget, Progress, Usage
+from agentfleet.domain.budget import Amount, Budget, Progress, Usage
 from agentfleet.domain.model import Message, NextStep, StepKind
 from agentfleet.domain.plan import (
     Continue,
@@ -44,7 +44,9 @@ def rules(budget: Budget = Budget()) -> Rules:  # noqa: B008  # frozen
 
 @dataclass
 class Driver:
-    """Plays store and engine for one run. ``answers`` is what the model says, over and over."""
+    """Plays store and engine for one run. ``answers`` is what the model says, over and over; what its budget has no
+    room for is ``refused``.
+    """
 
     budget: Budget
     answers: Iterable[Turn]
@@ -53,32 +55,42 @@ class Driver:
     created: list[NextStep] = field(default_factory=list)
     conversation: dict[tuple[int, int], Message] = field(default_factory=dict)
     reasoned: list[tuple[NextStep, Turn]] = field(default_factory=list)
-    spent_before_last_call: Decimal = Decimal(0)
+    refused: list[NextStep] = field(default_factory=list)
     progress: Progress = field(default_factory=Progress)
     end: Finish | GiveUp | None = None
 
     def run(self) -> "Driver":
         waiting, answers = [first_step(MODEL)], cycle(self.answers)
         self.created += waiting
-        while self.end is None:
-            assert waiting, "the loop stopped without an end"
+        while self.end is None and waiting:
             step = waiting.pop(self.order.randrange(len(waiting)))
+            if not self.fits(step):
+                self.refused.append(step)
+                continue
             plan = self.reason(step, next(answers)) if step.kind is StepKind.REASON else self.call(step)
             self.write(plan.messages)
             if isinstance(plan, Continue):
-                born = [new for new in plan.steps if not (new.join and waiting)]
+                born = [new for new in plan.steps if not (new.join and (waiting or self.refused))]
                 waiting += born
                 self.created += born
             else:
                 self.end = plan
-        assert not waiting, "the run ended over the head of an open step"
+        assert self.end is None or not (waiting or self.refused), "the run ended over the head of an open step"
+        assert self.end is not None or self.refused, "the loop stopped without an end"
         return self
+
+    def fits(self, step: NextStep) -> bool:
+        done, is_call = self.progress, step.kind is StepKind.TOOL
+        calls = json.loads(step.input)["nth"] - 1 if is_call else done.tool_calls
+        seq = next(n for n, created in enumerate(self.created) if created is step)
+        left = self.budget.left(Amount(seq, calls, 0, done.usage.cost_usd))
+        return left.lacks(Amount(1, int(is_call), 0, Decimal(0) if is_call else self.price)) is None
 
     def reason(self, step: NextStep, turn: Turn) -> Continue | Finish | GiveUp:
         said = {message_turn for message_turn, _ in self.conversation}
         assert said == set(range(1, step.turn)), "the model is asked before everything has been said"
         self.reasoned.append((step, turn))
-        done, self.spent_before_last_call = self.progress, self.progress.usage.cost_usd
+        done = self.progress
         self.progress = Progress(done.steps + 1, done.tool_calls, done.usage + Usage(cost_usd=self.price))
         return after_reason(step.turn, turn, LoopState.loads(step.input), self.progress, rules(self.budget))
 

@@ -1,12 +1,25 @@
 from dataclasses import astuple, fields, replace
 from datetime import timedelta
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentfleet.domain.budget import Budget, Progress, Usage, ceiling_reached
+from agentfleet.domain.budget import (
+    CEILINGS,
+    DIMENSIONS,
+    LEAST_ROOM,
+    Amount,
+    Budget,
+    CallPrice,
+    Left,
+    Usage,
+    alerts,
+    budget_from_json,
+    model_call,
+)
 
 tokens = st.integers(0, 10**12)
 dollars = st.decimals(0, 10**6, places=9)
@@ -16,9 +29,17 @@ budgets = st.builds(
     max_steps=st.none() | st.integers(1, 200),
     max_tool_calls=st.none() | st.integers(1, 200),
     max_cost_usd=st.none() | st.decimals("0.000001", 100, places=6),
+    max_tokens=st.none() | st.integers(1, 10**6),
 )
 small = st.integers(0, 250)
-progresses = st.builds(Progress, small, small, st.builds(Usage, cost_usd=st.decimals(0, 200, places=6)))
+amounts = st.builds(Amount, small, small, st.integers(0, 10**6), st.decimals(0, 200, places=6))
+lefts = st.builds(
+    Left,
+    st.none() | small,
+    st.none() | small,
+    st.none() | st.integers(0, 10**6),
+    st.none() | st.decimals(0, 10, places=6),
+)
 
 
 @given(usages, usages, usages)
@@ -42,7 +63,7 @@ def test_cost_is_exact_to_the_last_digit() -> None:
     assert (dime + dime + dime).cost_usd == Decimal("0.3")
 
 
-@pytest.mark.parametrize("name", ["max_steps", "max_tool_calls", "max_cost_usd"])
+@pytest.mark.parametrize("name", CEILINGS)
 @given(value=st.integers(max_value=0))
 def test_a_budget_rejects_what_is_not_positive(name: str, value: int) -> None:
     with pytest.raises(ValueError, match=rf"Budget\.{name} must be greater than zero"):
@@ -68,44 +89,85 @@ def test_a_budget_accepts_what_is_positive(budget: Budget, deadline: timedelta) 
 
 def test_every_ceiling_can_be_lifted() -> None:
     unlimited = Budget(**{field.name: None for field in fields(Budget)})
-    spent = Progress(10**9, 10**9, Usage(cost_usd=Decimal(10**9)))
-    assert ceiling_reached(unlimited, spent, more_steps=10**9, more_tool_calls=10**9) is None
+    assert unlimited.left(Amount(10**9, 10**9, 10**12, Decimal(10**9))) == Left()
+    assert Left().lacks(Amount(10**9, 10**9, 10**12, Decimal(10**9))) is None
 
 
 @pytest.mark.parametrize(
-    ("budget", "progress", "more", "ceiling"),
+    ("budget", "used", "need", "ceiling"),
     [
-        (Budget(max_steps=3), Progress(steps=2), {"more_steps": 1}, None),
-        (Budget(max_steps=3), Progress(steps=2), {"more_steps": 2}, "max_steps"),
-        (Budget(max_steps=3), Progress(steps=3), {}, None),
-        (Budget(max_tool_calls=2), Progress(tool_calls=1), {"more_tool_calls": 1}, None),
-        (Budget(max_tool_calls=2), Progress(tool_calls=1), {"more_tool_calls": 2}, "max_tool_calls"),
-        (Budget(max_cost_usd=0.1), Progress(usage=Usage(cost_usd=Decimal("0.0999999"))), {}, None),
-        (Budget(max_cost_usd=0.1), Progress(usage=Usage(cost_usd=Decimal("0.1"))), {}, "max_cost_usd"),
-        (Budget(max_cost_usd=Decimal("0.1")), Progress(usage=Usage(cost_usd=Decimal(7))), {}, "max_cost_usd"),
-        (Budget(), Progress(steps=99), {"more_steps": 1}, None),
-        (Budget(), Progress(steps=100), {"more_steps": 1}, "max_steps"),
-        (Budget(1, 1), Progress(1, 1), {"more_steps": 1, "more_tool_calls": 1}, "max_steps"),
+        (Budget(max_steps=3), Amount(2), Amount(1), None),
+        (Budget(max_steps=3), Amount(3), Amount(1), "max_steps"),
+        (Budget(max_steps=3), Amount(9), Amount(0, 1), None),  # what is not needed is not missing
+        (Budget(max_tool_calls=2), Amount(1, 1), Amount(1, 1), None),
+        (Budget(max_tool_calls=2), Amount(1, 2), Amount(1, 1), "max_tool_calls"),
+        (Budget(max_tool_calls=2), Amount(1, 2), Amount(1), None),
+        (Budget(max_tokens=10), Amount(tokens=4), Amount(tokens=6), None),
+        (Budget(max_tokens=10), Amount(tokens=4), Amount(tokens=7), "max_tokens"),
+        (Budget(max_cost_usd=0.1), Amount(), Amount(cost_usd=Decimal("0.1")), None),
+        (Budget(max_cost_usd=0.1), Amount(cost_usd=Decimal("0.0001")), Amount(cost_usd=Decimal("0.1")), "max_cost_usd"),
+        (Budget(), Amount(100), Amount(1), "max_steps"),
+        (Budget(1, 1), Amount(1, 1), Amount(1, 1), "max_steps"),
     ],
 )
-def test_where_a_ceiling_is(budget: Budget, progress: Progress, more: dict[str, int], ceiling: str | None) -> None:
-    assert ceiling_reached(budget, progress, **more) == ceiling
+def test_where_a_ceiling_is(budget: Budget, used: Amount, need: Amount, ceiling: str | None) -> None:
+    assert budget.left(used).lacks(need) == ceiling
 
 
-@given(budgets, progresses, progresses, small, small)
-def test_a_broken_ceiling_stays_broken(
-    budget: Budget, before: Progress, growth: Progress, steps: int, calls: int
+@given(budgets, amounts, amounts, amounts)
+def test_what_does_not_fit_now_does_not_fit_later(budget: Budget, used: Amount, more: Amount, need: Amount) -> None:
+    if budget.left(used).lacks(need) is not None:
+        assert budget.left(used + more).lacks(need) is not None
+
+
+@given(budgets, amounts, amounts)
+def test_a_step_that_fits_ends_within_the_ceilings(budget: Budget, used: Amount, need: Amount) -> None:
+    if budget.left(used).lacks(need) is None:
+        after = used + need
+        for name, dimension in zip(CEILINGS, DIMENSIONS, strict=True):
+            most = getattr(budget, name)
+            assert most is None or getattr(need, dimension) == 0 or getattr(after, dimension) <= most
+
+
+@given(lefts, lefts, amounts)
+def test_who_fits_into_the_tightest_fits_into_both(one: Left, two: Left, need: Amount) -> None:
+    fits_both = one.lacks(need) is None and two.lacks(need) is None
+    assert (one.tightest(two).lacks(need) is None) is fits_both
+
+
+prices = st.builds(CallPrice, st.decimals(0, 2, places=6), st.decimals(0, "0.01", places=7))
+
+
+@given(lefts, st.integers(1, 65_536), st.integers(0, 200_000), st.none() | prices)
+def test_a_call_gets_the_room_that_is_left_and_no_call_gets_less_than_half_a_sentence(
+    left: Left, asked: int, prompt: int, price: CallPrice | None
 ) -> None:
-    after = Progress(before.steps + growth.steps, before.tool_calls + growth.tool_calls, before.usage + growth.usage)
-    if ceiling_reached(budget, before) is not None:
-        assert ceiling_reached(budget, after, more_steps=steps, more_tool_calls=calls) is not None
+    room, need = model_call(left, asked=asked, prompt_tokens=prompt, price=price)
+    assert min(asked, LEAST_ROOM) <= room <= asked
+    assert (need.steps, need.tool_calls, need.tokens) == (1, 0, prompt + room)
+    assert need.cost_usd == (0 if price is None else price.prompt + room * price.per_output_token)
+    if room > min(asked, LEAST_ROOM) and (price is None or price.per_output_token):
+        assert replace(left, steps=None).lacks(need) is None, "room was given that is not paid for"
 
 
-@given(budgets, progresses, small, small)
-def test_a_step_that_is_allowed_ends_within_the_ceilings(
-    budget: Budget, progress: Progress, steps: int, calls: int
-) -> None:
-    if ceiling_reached(budget, progress, more_steps=steps, more_tool_calls=calls) is None:
-        assert progress.steps + steps <= (budget.max_steps or 10**9)
-        assert progress.tool_calls + calls <= (budget.max_tool_calls or 10**9)
-        assert progress.usage.cost_usd < (budget.max_cost_usd or 10**9)
+def test_a_call_is_shortened_to_what_its_run_can_pay_for() -> None:
+    price = CallPrice(Decimal("0.01"), Decimal("0.00001"))
+    room, need = model_call(Left(cost_usd=Decimal("0.05")), asked=8_192, prompt_tokens=5_000, price=price)
+    assert (room, need.cost_usd) == (4_000, Decimal("0.05"))
+
+
+def test_somebody_hears_of_a_ceiling_once() -> None:
+    budget = Budget(max_steps=10, max_cost_usd=1)
+    spent = [Amount(n, 0, 0, n * Decimal("0.1")) for n in range(11)]
+    found = [alerts(budget, before, after) for before, after in pairwise(spent)]
+    assert [bool(one) for one in found] == [False] * 7 + [True, False, False]
+    assert found[7] == {"max_steps": "10", "max_cost_usd": "1"}
+
+
+def test_tokens_are_all_but_what_was_read_from_the_cache() -> None:
+    assert Usage(1, 10, 100, 1_000).work_tokens == 1_011
+
+
+def test_a_budget_of_an_earlier_release_can_be_read() -> None:
+    old = {"max_steps": 3, "max_tool_calls": None, "max_cost_usd": "0.5", "deadline": 60.0}
+    assert budget_from_json(old) == Budget(3, None, Decimal("0.5"), timedelta(minutes=1))

@@ -73,8 +73,7 @@ def test_a_step_that_waits_has_a_date_and_a_reason_and_no_other_has(done: Settle
 
 @given(failures)
 def test_a_step_that_is_given_up_on_decides_over_its_run_and_no_other_does(done: Settlement) -> None:
-    ends = {StepState.DEAD: RunEvent.REVIEW, StepState.CANCELLED: RunEvent.FAIL}
-    assert (done.run.event if done.run else None) is ends.get(done.state)
+    assert (done.run.event if done.run else None) is (RunEvent.REVIEW if done.state is StepState.DEAD else None)
     if done.run is not None:
         assert done.run.error == done.error
 
@@ -88,10 +87,8 @@ def test_events_tell_what_happened_to_the_step_and_then_to_the_run(done: Settlem
         StepEvent.SNOOZE: EventType.STEP_SNOOZED,
         StepEvent.HAND_BACK: EventType.STEP_HANDED_BACK,
         StepEvent.BURY: EventType.STEP_DEAD,
-        StepEvent.CANCEL: EventType.STEP_CANCELLED,
     }
-    ends = {RunEvent.REVIEW: EventType.RUN_NEEDS_REVIEW, RunEvent.FAIL: EventType.RUN_FAILED}
-    assert types == [expected[done.event], *([ends[done.run.event]] if done.run else [])]
+    assert types == [expected[done.event], *([EventType.RUN_NEEDS_REVIEW] if done.run else [])]
     assert (step["step_id"], step["seq"], step["kind"], step["name"]) == ("step-1", 4, "reason", "look")
     assert step["verdict"] == done.verdict
     assert step.get("delay") == done.delay
@@ -99,7 +96,7 @@ def test_events_tell_what_happened_to_the_step_and_then_to_the_run(done: Settlem
 
 E = StepEvent
 LIMIT = POISON_AFTER[StepKind.REASON]
-REVIEW, FAIL = RunEvent.REVIEW, RunEvent.FAIL
+REVIEW = RunEvent.REVIEW
 
 
 @pytest.mark.parametrize(
@@ -117,7 +114,7 @@ REVIEW, FAIL = RunEvent.REVIEW, RunEvent.FAIL
         (e.StepError, {}, E.RETRY, Verdict.UNCLASSIFIED, True, None),
         (e.ProviderRejected, {}, E.BURY, Verdict.PERMANENT, True, REVIEW),
         (e.EffectUnknown, {}, E.BURY, Verdict.UNKNOWN_EFFECT, True, REVIEW),
-        (e.BudgetExceeded, {}, E.CANCEL, Verdict.BUDGET, True, FAIL),
+        (e.BudgetExceeded, {}, E.SNOOZE, Verdict.BUDGET, False, None),
     ],
 )
 def test_how_each_kind_of_failure_is_settled(
