@@ -4,15 +4,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from agentfleet.agents import Agent, ToolContext, tool
+    from agentfleet.agents import Agent, Reuse, ToolContext, tool
     from agentfleet.domain.budget import Budget
     from agentfleet.domain.errors import ToolRetry
 
-__all__ = ["Agent", "Budget", "ToolContext", "ToolRetry", "tool"]
+__all__ = ["Agent", "Budget", "Reuse", "ToolContext", "ToolRetry", "tool"]
 
 _HOMES = {
     "Agent": "agentfleet.agents",
     "Budget": "agentfleet.domain.budget",
+    "Reuse": "agentfleet.agents",
     "ToolContext": "agentfleet.agents",
     "ToolRetry": "agentfleet.domain.errors",
     "tool": "agentfleet.agents",

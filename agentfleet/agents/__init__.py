@@ -3,5 +3,6 @@
 from agentfleet.agents.agent import Agent
 from agentfleet.agents.context import ToolContext
 from agentfleet.agents.tool import Tool, tool
+from agentfleet.caching.reuse import Reuse
 
-__all__ = ["Agent", "Tool", "ToolContext", "tool"]
+__all__ = ["Agent", "Reuse", "Tool", "ToolContext", "tool"]

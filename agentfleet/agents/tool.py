@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from typing import Any, Generic, Literal, NoReturn, ParamSpec, TypeVar, cast, get_args, get_type_hints
 
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, PydanticUserError, create_model
 
 from agentfleet.agents.context import ToolContext
 from agentfleet.agents.schemas import input_schema
+from agentfleet.caching.reuse import Reuse
 from agentfleet.domain.errors import InvalidInput
 
 P = ParamSpec("P")
@@ -40,6 +42,8 @@ class Tool(Generic[P, R]):
     arguments: type[BaseModel]
     parameters: tuple[str, ...]
     takes_context: bool
+    reuse: Reuse | None = None
+    """For how long and for whom a result may be used again; ``None`` calls it every time."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function, as if it were not decorated."""
@@ -62,7 +66,11 @@ class Tool(Generic[P, R]):
 
 
 def tool(
-    *misplaced: Any, effect: Effect | None = None, timeout: float = 60.0, name: str | None = None
+    *misplaced: Any,
+    effect: Effect | None = None,
+    timeout: float = 60.0,
+    name: str | None = None,
+    cache: float | Reuse | None = None,
 ) -> Callable[[Callable[P, R]], Tool[P, R]]:
     """Make a tool of a function, sync or async: ``@tool(effect="read", timeout=20)``.
 
@@ -74,20 +82,24 @@ def tool(
         effect: ``read``, ``idempotent`` or ``unsafe``; required, because only its author knows.
         timeout: seconds that one call may take.
         name: what the model calls it; the function's name unless given.
+        cache: seconds for which the same arguments get the same result without a call, within a tenant; or a
+            ``Reuse``. Only for ``read``: a call that is skipped changes nothing.
 
     Raises:
         InvalidInput: what is missing or cannot be expressed, when the module is imported.
     """
 
     def make(function: Callable[P, R]) -> Tool[P, R]:
-        return _make(function, effect, timeout, name)
+        return _make(function, effect, timeout, name, cache)
 
     if misplaced:
         _refuse(getattr(misplaced[0], "__name__", repr(misplaced[0])), f"write {_EXAMPLE} above it")
     return make
 
 
-def _make(function: Callable[P, R], effect: Effect | None, timeout: float, name: str | None) -> Tool[P, R]:
+def _make(
+    function: Callable[P, R], effect: Effect | None, timeout: float, name: str | None, cache: float | Reuse | None
+) -> Tool[P, R]:
     title = name or getattr(function, "__name__", type(function).__name__)
     if effect is None or effect not in EFFECTS:
         _refuse(title, f"say what a call does to the world, {_EXAMPLE}, not {effect!r}")
@@ -100,7 +112,20 @@ def _make(function: Callable[P, R], effect: Effect | None, timeout: float, name:
         _refuse(title, "it needs a docstring: that is all the model knows about it")
     parameters, takes_context = _parameters(title, function)
     model = _arguments_model(title, parameters)
-    return Tool(title, description, effect, timeout, function, model, tuple(parameters), takes_context)
+    reuse = _reuse(title, effect, cache)
+    return Tool(title, description, effect, timeout, function, model, tuple(parameters), takes_context, reuse)
+
+
+def _reuse(title: str, effect: Effect, cache: float | Reuse | None) -> Reuse | None:
+    if cache is None:
+        return None
+    if effect != "read":
+        _refuse(title, f'cache is for effect="read": a cached call does not happen, and {effect!r} calls are to happen')
+    if isinstance(cache, Reuse):
+        return cache
+    if isinstance(cache, bool) or cache <= 0:
+        _refuse(title, f"cache must be seconds greater than zero or a Reuse, not {cache!r}")
+    return Reuse(ttl=timedelta(seconds=cache))
 
 
 def _parameters(title: str, function: Callable[..., Any]) -> tuple[dict[str, tuple[Any, Any]], bool]:

@@ -34,7 +34,7 @@ class Flight:
     waited: bool = False
     """Whether somebody else led when it was first asked for."""
     since: int = 0
-    """When the flight began, in milliseconds of Redis' clock."""
+    """When the flight began, in microseconds of Redis' clock."""
     key: str = ""
     token: str = ""
 
@@ -49,9 +49,14 @@ class Flights:
         self._looking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def join(self, key: str, *, patience: float, labels: Sequence[str] = ()) -> AsyncGenerator[Flight]:
-        """The value under ``key``, else the lead while the block runs; ``patience`` in seconds."""
-        flight = await self._await_turn(key, patience, labels)
+    async def join(
+        self, key: str, *, patience: float, labels: Sequence[str] = (), period: float = 0
+    ) -> AsyncGenerator[Flight]:
+        """The value under ``key``, else the lead while the block runs.
+
+        ``patience`` in seconds; ``labels`` and ``period``, in seconds, too, say which values are void by now.
+        """
+        flight = await self._await_turn(key, patience, (round(1_000_000 * period), *labels))
         if not flight.leads:
             yield flight
             return
@@ -66,13 +71,13 @@ class Flights:
         """Give up the lead before the block ends: the value is there, or never will be."""
         await self._extend(flight, 0)
 
-    async def _await_turn(self, key: str, patience: float, labels: Sequence[str]) -> Flight:
+    async def _await_turn(self, key: str, patience: float, valid: Sequence[str | int]) -> Flight:
         looking = self._looking.setdefault(key, asyncio.Lock())
         waited = looking.locked()
         try:
             async with asyncio.timeout(patience), looking:
                 pause = FIRST_LOOK
-                while (flight := await self._ask(key, labels)) is None:
+                while (flight := await self._ask(key, valid)) is None:
                     waited = True
                     await asyncio.sleep(pause)
                     pause = min(1.5 * pause, LAST_LOOK)
@@ -81,10 +86,10 @@ class Flights:
         flight.waited = waited
         return flight
 
-    async def _ask(self, key: str, labels: Sequence[str]) -> Flight | None:
+    async def _ask(self, key: str, valid: Sequence[str | int]) -> Flight | None:
         """``None`` while somebody else leads."""
         token = uuid4().hex
-        args = [token, _milliseconds(LEASE), *labels]
+        args = [token, _milliseconds(LEASE), *valid]
         match await self._lenient(lambda: self._join([key, _lead(key), self._cuts], args)):
             case []:
                 return None
