@@ -7,6 +7,7 @@ module             what runs                                                   h
 ``steps``          a Celery worker that runs the steps of one pool             any number
 ``dispatcher``     admits the backlog of one pool                              one, and standbys
 ``reconciler``     promotes, rescues, republishes, expires                     one, and standbys
+``batches``        sends model calls as Message Batches, brings home results  one, and standbys
 ``flower``         Celery's own view of the workers                            one
 =================  ==========================================================  =================
 

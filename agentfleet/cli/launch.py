@@ -10,6 +10,7 @@ PROGRAMS = {
     "worker": ("workers.steps", "A step worker; takes options of `celery worker`."),
     "dispatcher": ("workers.dispatcher", "The dispatcher of one pool."),
     "reconciler": ("workers.reconciler", "The reconciler: promotes, rescues, republishes, expires."),
+    "batch-lane": ("workers.batches", "The batch lane: sends model calls as Message Batches, at half the price."),
     "flower": ("workers.flower", "Flower, Celery's own view of the workers; takes its options."),
     "sim": ("agentfleet.simulator", "The simulator of Claude's Messages API."),
 }

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from agentfleet.cli.alerts import alerts
+from agentfleet.cli.batches import batches
 from agentfleet.cli.dead_letters import dead_letters
 from agentfleet.cli.demo import demo
 from agentfleet.cli.dev import dev
@@ -43,7 +44,11 @@ def main() -> None:
     """Run Claude agents as durable background work."""
 
 
-COMMANDS = (demo, dev, run, runs, dead_letters, alerts, doctor, keys, migrate, *map(launcher, PROGRAMS), version)
+COMMANDS = (
+    *(demo, dev, run, runs, dead_letters, alerts, batches, doctor, keys, migrate),
+    *map(launcher, PROGRAMS),
+    version,
+)
 for command in COMMANDS:
     main.add_command(command)
 

@@ -74,6 +74,8 @@ def programs(options: StackOptions, settings: Settings, env: StackEnv) -> Iterat
     yield Program("ingress", 1, ("workers.ingress",), ingress)
     yield Program("dispatcher", 1, ("workers.dispatcher",), shared)
     yield Program("reconciler", 1, ("workers.reconciler",), shared)
+    if settings.provider == "anthropic":
+        yield Program("batches", 1, ("workers.batches",), shared)
     user, _, place = env.flower_url.removeprefix("http://").partition("@")
     host, _, port = place.partition(":")
     flower = {**shared, "FLOWER_ADDRESS": host, "FLOWER_PORT": port, "FLOWER_BASIC_AUTH": user}

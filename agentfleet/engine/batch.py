@@ -5,7 +5,7 @@ whatever has become of the batch. A result that arrives makes it due earlier.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 
 import structlog
@@ -26,6 +26,13 @@ GRACE = 5.0
 _DIRECT = (None, ItemState.SPILLED)
 
 
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do for ``seconds``, unless a result comes."""
+
+    seconds: float
+
+
 class BatchLane:
     """Decides for one claimed step. ``read`` makes a turn of a result that arrived on a day, or raises its refusal;
     ``margin`` in seconds is the setting.
@@ -34,8 +41,8 @@ class BatchLane:
     def __init__(self, db: Database, read: Callable[[str, date], Reasoned], *, margin: float | None) -> None:
         self._db, self._read, self._margin = db, read, margin
 
-    async def __call__(self, claimed: Claimed) -> Reasoned | float | None:
-        """The answer; or the seconds to wait for it; or ``None``: call directly.
+    async def __call__(self, claimed: Claimed) -> Reasoned | Wait | None:
+        """The answer; or how long to wait for it; or ``None``: call directly.
 
         Raises the ``StepError`` with which the provider has refused the request.
         """
@@ -47,7 +54,7 @@ class BatchLane:
             if wait is None and (item.state in _DIRECT or await self._spill(claimed, item, "waited long enough")):
                 return None
             if wait is not None and (item.state is not None or await self._ask(claimed)):
-                return wait  # else it has just been answered, or somebody else's claim has asked: look again
+                return Wait(wait)  # else it has just been answered, or somebody else's claim has asked: look again
 
     def _wait(self, item: Item) -> float | None:
         """Seconds for which the step should wait; ``None``: it should not."""

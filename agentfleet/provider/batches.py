@@ -9,13 +9,15 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from agentfleet.domain.batch import ItemState
-from agentfleet.domain.errors import ProviderRejected
+from agentfleet.domain.errors import InvalidInput, ProviderRejected
 from agentfleet.engine.ports import ReasonRequest, SentBatch
-from agentfleet.provider.account import Platform
-from agentfleet.provider.accounts import Accounts
+from agentfleet.provider.account import Account, Platform
+from agentfleet.provider.accounts import Accounts, read_accounts
 from agentfleet.provider.batch_result import read_line
 from agentfleet.provider.body import dumps, request_body
+from agentfleet.provider.connections import Connections
 from agentfleet.provider.errors import translate
+from agentfleet.provider.limits import Limits
 from agentfleet.provider.platforms import Endpoint
 
 T = TypeVar("T")
@@ -134,3 +136,16 @@ async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
                 yield line.decode()
     if rest.strip():
         yield rest.decode()
+
+
+def make_batches(
+    name: str, *, base_url: str | None, api_key: str | None, limits: Limits, accounts: Sequence[Account] = ()
+) -> AnthropicBatches:
+    """For ``accounts``, or the one of ``base_url`` and ``api_key``; raises ``InvalidInput`` for another provider.
+
+    Imports the SDK: call it on the event loop that uses it.
+    """
+    if name != "anthropic":
+        raise InvalidInput("AGENTFLEET_PROVIDER", f"{name!r} has no batches: nothing needs this process")
+    only = read_accounts(None, base_url=base_url, api_key=api_key, env=lambda _: None) if not accounts else ()
+    return AnthropicBatches(Accounts([*accounts, *only], Connections(limits)))

@@ -55,7 +55,7 @@ class Unbatched:
 class OpenBatch:
     """A batch that has not ended for us; ``provider_id`` is ``None`` while nobody knows whether it was accepted.
 
-    ``age`` in seconds; ``wanted`` of its ``requests`` still have somebody who waits for them.
+    ``age`` in seconds; of its ``requests`` somebody waits for those ``wanted``, and those ``done`` need no result.
     """
 
     id: str
@@ -65,6 +65,7 @@ class OpenBatch:
     age: float
     created_at: datetime
     wanted: int
+    done: int
 
 
 async def read_item(db: Database, step_id: str) -> Item:

@@ -12,7 +12,7 @@ import pytest
 from agentfleet.client import ApiProblem, WaitTimeout
 from tests.acceptance.stacks import Dev, alive, command, dev, environment, until
 
-KINDS = {"simulator", "steps", "ingress", "dispatcher", "reconciler", "flower", "postgres", "redis"}
+KINDS = {"simulator", "steps", "ingress", "dispatcher", "reconciler", "batches", "flower", "postgres", "redis"}
 AGENT = "dependency-audit"
 
 

@@ -48,7 +48,8 @@ def test_the_usual_port_makes_way_and_says_so_and_one_that_was_asked_for_does_no
 
 def test_a_stack_without_a_key_brings_a_simulator() -> None:
     assert kinds(Settings()) == [
-        "simulator-1", "steps-1", "steps-2", "steps-3", "ingress-1", "dispatcher-1", "reconciler-1", "flower-1"
+        "simulator-1", "steps-1", "steps-2", "steps-3", "ingress-1", "dispatcher-1", "reconciler-1", "batches-1",
+        "flower-1"
     ]  # fmt: skip
 
 
