@@ -75,8 +75,12 @@ def succeeded(
     usage_raw: str | None = None,
     request_id: str | None = None,
     account: str | None = None,
+    cached: bool = False,
 ) -> Settlement:
-    """The attempt did its work; ``plan`` says what follows. ``account`` is the provider's that answered."""
+    """The attempt did its work; ``plan`` says what follows. ``account`` is the provider's that answered.
+
+    ``cached``: with an answer or a result that was given before.
+    """
     spent = usage or Usage()
     more: dict[str, Any] = {}
     if claimed.kind is StepKind.REASON:
@@ -85,6 +89,8 @@ def succeeded(
             "output_tokens": spent.output_tokens,
             "cost_usd": str(spent.cost_usd),
         }
+    if cached:
+        more["cached"] = True
     events = [_step_event(EventType.STEP_SUCCEEDED, claimed, more)]
     run: RunEnd | None = None
     match plan:

@@ -38,6 +38,8 @@ log = structlog.get_logger("agentfleet.step")
 
 REASON = failpoints.declare("reason", lambda: ProviderUnavailable("failpoint reason"))
 TOOL = failpoints.declare("tool", lambda: RuntimeError("failpoint tool"))
+CACHE_HIT = '{"agentfleet":{"cache":"hit"}}'
+"""The raw usage of a tool call that was not made."""
 
 
 class Performer:
@@ -130,6 +132,7 @@ class Performer:
             usage_raw=reasoned.usage_raw,
             request_id=reasoned.request_id,
             account=reasoned.account,
+            cached=reasoned.cached,
         )
         return reserved.warned(done)
 
@@ -163,7 +166,9 @@ class Performer:
         metrics.TOOL_CALLS.labels(
             claimed.name if claimed.effect else "unknown", "error" if result.is_error else "ok"
         ).inc()
-        return reserved.warned(settlement.succeeded(claimed, _answered(claimed, bundle, call, result)))
+        plan = _answered(claimed, bundle, call, result)
+        raw = CACHE_HIT if result.cached else None
+        return reserved.warned(settlement.succeeded(claimed, plan, usage_raw=raw, cached=result.cached))
 
 
 def _answered(claimed: Claimed, bundle: Bundle, call: Mapping[str, Any], result: ToolResult) -> Continue:
