@@ -7,13 +7,15 @@ if TYPE_CHECKING:
     from agentfleet.agents import Agent, Reuse, ToolContext, tool
     from agentfleet.domain.budget import Budget
     from agentfleet.domain.errors import ToolRetry
+    from agentfleet.domain.routing import Route
 
-__all__ = ["Agent", "Budget", "Reuse", "ToolContext", "ToolRetry", "tool"]
+__all__ = ["Agent", "Budget", "Reuse", "Route", "ToolContext", "ToolRetry", "tool"]
 
 _HOMES = {
     "Agent": "agentfleet.agents",
     "Budget": "agentfleet.domain.budget",
     "Reuse": "agentfleet.agents",
+    "Route": "agentfleet.domain.routing",
     "ToolContext": "agentfleet.agents",
     "ToolRetry": "agentfleet.domain.errors",
     "tool": "agentfleet.agents",

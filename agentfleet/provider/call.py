@@ -18,7 +18,7 @@ from agentfleet.provider.answer import Answer
 from agentfleet.provider.body import dumps, request_body, room
 from agentfleet.provider.models import max_output
 from agentfleet.provider.platforms import Endpoint
-from agentfleet.provider.prices import cost
+from agentfleet.provider.prices import cost, find_price
 from agentfleet.provider.refusals import refused
 
 if TYPE_CHECKING:
@@ -97,12 +97,14 @@ class Call:
     def _reasoned(self, headers: Mapping[str, str]) -> Reasoned:
         at_limit = room(self._request) == max_output(self._request.model)
         turn, raw = replace(self.answer.turn(), at_limit=at_limit), self.answer.usage
+        # A cloud may call the model by a name of its own.
+        model = self.answer.model if find_price(self.answer.model, date.max, 0) else self._request.model
         usage = Usage(
             raw.get("input_tokens") or 0,
             raw["output_tokens"],
             raw.get("cache_read_input_tokens") or 0,
             raw.get("cache_creation_input_tokens") or 0,
-            cost(raw, self.answer.model, _day(headers)),
+            cost(raw, model, _day(headers)),
         )
         return Reasoned(turn, usage, dumps(raw), self.request_id)
 
