@@ -14,6 +14,7 @@ from functools import partial
 from redis.asyncio import BlockingConnectionPool, Redis
 
 from agentfleet import failpoints
+from agentfleet.agents.cached import CachedToolbox
 from agentfleet.agents.registry import Registry
 from agentfleet.agents.toolbox import AgentToolbox
 from agentfleet.broker import names
@@ -23,6 +24,8 @@ from agentfleet.broker.loop import Serving
 from agentfleet.broker.publisher import RedisPublisher
 from agentfleet.broker.pulse import PULSE
 from agentfleet.broker.watchdog import Watchdog
+from agentfleet.caching.answers import CachingReasoner
+from agentfleet.caching.shelf import Shelf
 from agentfleet.domain.admission import Pace
 from agentfleet.domain.errors import InvalidInput
 from agentfleet.domain.retry import RetryPolicy
@@ -58,6 +61,7 @@ from agentfleet.provider.factory import make_reasoner
 from agentfleet.provider.limits import Limits, connections_for
 from agentfleet.provider.prices import worst_case
 from agentfleet.provider.quota import Quota
+from agentfleet.provider.warmth import Warmth
 from agentfleet.settings import Settings, environment
 from agentfleet.store import health
 from agentfleet.store.bundles import Bundles
@@ -197,6 +201,13 @@ def admission(settings: Settings, redis: Redis) -> Admission:
     return Admission(redis, prefix=settings.redis_prefix, pace=pace, caps=read_caps(settings.provider_limits).axes)
 
 
+def answer_shelf(settings: Settings, redis: Redis) -> Shelf:
+    """Where answers are kept that may be used again."""
+    return Shelf(
+        redis, prefix=settings.redis_prefix, patience=settings.answer_cache_wait, cap=settings.answer_cache_bytes
+    )
+
+
 @asynccontextmanager
 async def ingress(settings: Settings) -> AsyncGenerator[Ingress]:
     """The HTTP API's parts, connected."""
@@ -236,23 +247,26 @@ async def worker(settings: Settings) -> AsyncGenerator[Serving]:
             quota=Quota(
                 admit, reads_count=read_caps(settings.provider_limits).reads_count, probe=settings.provider_probe
             ),
+            warmth=Warmth(redis, prefix=settings.redis_prefix, patience=settings.provider_stagger),
         )
         stack.push_async_callback(reasoner.close)
         deltas = RedisDeltas(redis, prefix=settings.redis_prefix)
         stack.push_async_callback(deltas.close)
         name = worker_name()
         leases = Leases(db, lease=settings.lease, pool=settings.pool)
+        release = settings.release or metrics.running_version()
+        registry, shelf = Registry.load(settings.agents), answer_shelf(settings, redis)
+        toolbox = CachedToolbox(AgentToolbox(registry, threads), registry, shelf, release=release)
         performer = Performer(
             Bundles(db),
-            reasoner,
-            AgentToolbox(Registry.load(settings.agents), threads),
+            CachingReasoner(reasoner, shelf, toolbox.rules),
+            toolbox,
             deltas,
             retry_policy(settings),
             reason_timeout=settings.reason_timeout,
             reserve=Reserver(db, worst_case),
             lane=BatchLane(db, read_result, margin=settings.batch_spill_margin),
         )
-        release = settings.release or metrics.running_version()
         settler = Settler(db, publisher, window=settings.dispatch_window, release=release)
         execute = Executor(Claims(db, worker=name, lease=settings.lease), leases, performer, settler, worker=name)
         server = StepServer(

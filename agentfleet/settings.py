@@ -102,8 +102,24 @@ class Settings(BaseSettings):
         default=20.0,
         description="After a minute of idleness use grows from a quarter of a limit to all of it in this time; sudden growth is refused.",
     )
+    provider_stagger: float = Field(
+        default=10.0,
+        ge=0,
+        description="Longest wait of a call for the first words of another one with the same long tools and instructions: then it reads them from the provider's cache instead of writing them once more. 0: nobody waits.",
+    )
     provider_probe: Seconds = Field(
         default=300.0, description="How often a parked account is tried: each try may be refused again."
+    )
+
+    # Answers that are used again
+    answer_cache_bytes: int = Field(
+        default=67_108_864,
+        ge=65_536,
+        description="Most memory of Redis for answers and results that agents and tools offer to be used again.",
+    )
+    answer_cache_wait: Seconds = Field(
+        default=60.0,
+        description="Longest wait for such an answer that somebody else is just asking for; then a run asks for itself.",
     )
 
     # Leases

@@ -35,6 +35,7 @@ class Watcher(Protocol):
 
     def opened(self, headers: Mapping[str, str]) -> None: ...
     def begun(self, usage: Mapping[str, Any]) -> None: ...
+    def spoken(self) -> None: ...
 
 
 class Call:
@@ -85,6 +86,8 @@ class Call:
             if name == "content_block_delta" and self.first_token is None:
                 self.first_token = time.monotonic() - self._started
                 STREAM.before()
+                if self._watcher is not None:
+                    self._watcher.spoken()
             text = self.answer.take(name, data)
             if name == "message_start" and self._watcher is not None:
                 self._watcher.begun(self.answer.usage)

@@ -109,8 +109,11 @@ class Watch:
         self.reservation.opened(headers)
 
     def begun(self, usage: Mapping[str, Any]) -> None:
-        """The size of its prompt is known, and the prompt is in the provider's cache."""
+        """The size of its prompt is known."""
         self.reservation.begun(usage)
+
+    def spoken(self) -> None:
+        """The model has begun to speak: its prompt is in the provider's cache."""
         self.turn.first_byte()
 
 
