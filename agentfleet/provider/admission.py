@@ -103,14 +103,12 @@ class Admission:
 
     async def parked(self, organizations: Sequence[str]) -> frozenset[str]:
         """Which accounts are parked; none when nobody knows."""
-        pipe = self._redis.pipeline(transaction=False)
-        for organization in organizations:
-            pipe.hget(self._key("account", organization), "every")
-        try:
-            found = await pipe.execute()
-        except (RedisError, OSError):
-            return frozenset()
-        return frozenset(name for name, every in zip(organizations, found, strict=True) if float(every or 0) > 0)
+        found = await self._probed([self._key("account", organization) for organization in organizations])
+        return frozenset(name for name, probed in zip(organizations, found, strict=True) if probed)
+
+    async def shut(self, bucket: str) -> bool:
+        """Whether the breaker of an overloaded model is open; ``False`` when nobody knows."""
+        return (await self._probed([self._key("bucket", bucket)]))[0]
 
     async def resume(self, organization: str) -> bool:
         """A human says that the account works again; whether it was parked."""
@@ -120,6 +118,16 @@ class Admission:
         """Wait for the last reports."""
         if self._reports:
             await asyncio.wait(self._reports, timeout=PATIENCE)
+
+    async def _probed(self, keys: Sequence[str]) -> list[bool]:
+        """Through which gates only one call passes now and then, to look."""
+        pipe = self._redis.pipeline(transaction=False)
+        for key in keys:
+            pipe.hget(key, "every")
+        try:
+            return [float(every or 0) > 0 for every in await pipe.execute()]
+        except (RedisError, OSError):
+            return [False] * len(keys)
 
     def _key(self, kind: str, name: str) -> str:
         return f"{self._prefix}:{kind}:{name}"

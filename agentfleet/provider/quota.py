@@ -4,6 +4,7 @@ import time
 from collections.abc import Collection, Sequence
 
 from agentfleet.domain.budget import Usage
+from agentfleet.domain.errors import ProviderBusy
 from agentfleet.engine.ports import ReasonRequest
 from agentfleet.provider.admission import Admission
 from agentfleet.provider.estimate import Estimates
@@ -48,7 +49,12 @@ class Quota:
         bucket = f"{organization}/{group}"
         counts = not self._reads_count.isdisjoint((group, bucket))
         need = self._estimates.need(request, bucket, warm=warm and not counts, cache_reads_count=counts)
-        await self.admission.reserve(need, request.step_id)
+        try:
+            await self.admission.reserve(need, request.step_id)
+        except ProviderBusy as busy:
+            if request.bundle.spec.get("fallback_models") and await self.admission.shut(bucket):
+                busy.detail["overloaded"] = True  # not full: away, and another model may stand in
+            raise
         return Reservation(self.admission, need, cache_reads_count=counts, probe=self._probe)
 
     def learn(self, request: ReasonRequest, usage: Usage) -> None:
