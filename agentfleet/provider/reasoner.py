@@ -20,6 +20,7 @@ from agentfleet.provider.errors import translate
 from agentfleet.provider.limits import Limits
 from agentfleet.provider.measure import count_failure, count_success
 from agentfleet.provider.platforms import Endpoint
+from agentfleet.provider.prompt_cache import count_prompt_cache
 from agentfleet.provider.quota import Quota
 from agentfleet.provider.reservation import Reservation, Unmetered
 from agentfleet.provider.warmth import Turn, Warmth
@@ -67,6 +68,7 @@ class AnthropicReasoner:
                 reservation.opened(response.headers)
         else:
             count_success(call.answer.model, reasoned.usage, call.first_token)
+            count_prompt_cache(request, call.answer.model, reasoned.usage)
             reservation.ended(call.answer.usage)
             if self._quota is not None:
                 self._quota.learn(request, reasoned.usage)
