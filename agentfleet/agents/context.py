@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from agentfleet.domain.budget import Progress
+from agentfleet.domain.budget import Left, Progress
 from agentfleet.domain.keys import effect_key
 from agentfleet.domain.model import Claimed
 
@@ -28,6 +28,9 @@ class ToolContext:
     """When the run expires, on the database's clock; ``None`` when it never does."""
     progress: Progress = field(default_factory=Progress)
     """Steps, tool calls and usage of the run before this call."""
+    budget_left: Left = field(default_factory=Left)
+    """``steps``, ``tool_calls``, ``tokens`` and ``cost_usd`` that the tightest budget of this run, its parents and its
+    tenant's day still allows beside this call, as known when it began; ``None``: without ceiling."""
     metadata: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     """What the producer attached to the run."""
 
@@ -60,5 +63,6 @@ class ToolContext:
             attempt=claimed.attempt,
             deadline_at=claimed.deadline_at,
             progress=claimed.progress,
+            budget_left=claimed.left,
             metadata=claimed.metadata,
         )

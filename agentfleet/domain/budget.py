@@ -1,8 +1,8 @@
 """What may be spent and what has been spent: arithmetic, and the two JSON forms of a budget.
 
 A run spends from its own ceilings, from those of the runs that it is a child of, and from its tenant's day. Before a
-step calls anything, the worst case of that call is reserved everywhere; what was really used is written when it is over.
-So no ceiling is ever broken: a step that does not fit waits until there is room.
+step calls anything, the worst case of that call is reserved everywhere; what was really used is written when it is
+over. So no ceiling is ever broken: a step that does not fit waits until there is room.
 """
 
 import math
@@ -168,9 +168,9 @@ def alerts(budget: Budget, before: Amount, after: Amount) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, dimension in zip(CEILINGS, DIMENSIONS, strict=True):
         most = getattr(budget, name)
-        if most is not None and getattr(before, dimension) < (mark := Decimal(str(most)) * ALERT_AT):
-            if getattr(after, dimension) >= mark:
-                found[name] = str(most)
+        mark = None if most is None else Decimal(str(most)) * ALERT_AT
+        if mark is not None and getattr(before, dimension) < mark <= getattr(after, dimension):
+            found[name] = str(most)
     return found
 
 

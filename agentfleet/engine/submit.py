@@ -48,7 +48,9 @@ class Submitter:
         self._ringing: set[asyncio.Task[None]] = set()
 
     async def __call__(self, tenant_id: str, run: NewRun) -> Submitted:
-        """Accept ``run``; raises ``KeyReused``, ``ParentEnded``, or one of ``LOST_CONNECTION`` when nobody knows (ask again by key)."""
+        """Accept ``run``; raises ``KeyReused``, ``ParentEnded``, or one of ``LOST_CONNECTION`` when nobody knows (ask
+        again by key).
+        """
         batch = self._tenants.get(tenant_id)
         if batch is None:
             batch = self._tenants[tenant_id] = Batcher(lambda new: self._submit(tenant_id, new), splits=UNWRITABLE)

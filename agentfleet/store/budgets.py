@@ -1,7 +1,7 @@
 """Budgets that several spend from: a tenant's day, a run with children. Reserve, change, read.
 
-A run that is alone needs no row here: which step and which call of the run a step is stands in the step, and model calls
-of a run follow each other, so its own progress is exact.
+A run that is alone needs no row here: which step and which call of the run a step is stands in the step, and model
+calls of a run follow each other, so its own progress is exact.
 """
 
 from collections.abc import Mapping, Sequence
@@ -76,7 +76,7 @@ async def open_run(db: Database, tenant_id: str, run_id: str, budget: Budget) ->
 
 
 async def change(db: Database, tenant_id: str, run_id: str, budget: Budget, *, version: int | None) -> bool:
-    """Give a run other ceilings, and make what waits for them due. ``False``: it has ended, or is not of ``version``."""
+    """Give a run other ceilings, and make what waits for them due. ``False``: it has ended, or has another version."""
     document = budget_to_json(budget)
     params = {
         "run_id": [run_id],

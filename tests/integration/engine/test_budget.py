@@ -2,22 +2,36 @@
 
 import asyncio
 import json
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
 from functools import partial
+from random import Random
 
 import pytest
 
-from agentfleet.domain.budget import Budget
+from agentfleet.agents.context import ToolContext
+from agentfleet.domain.budget import Amount, Budget, Left, Usage
+from agentfleet.domain.errors import BudgetExceeded, LeaseExpired, LeaseLost, ProviderUnavailable
+from agentfleet.engine.budget import Reserver
+from agentfleet.engine.cancel import Canceller
 from agentfleet.engine.dispatch import Dispatcher
+from agentfleet.engine.ports import ToolResult
 from agentfleet.engine.promote import Promoter
+from agentfleet.engine.submit import ParentEnded, Submitter
 from agentfleet.store import budgets
-from tests.factories import POOL, TENANT, execute, submit, tally
+from agentfleet.store.budgets import Ask
+from agentfleet.telemetry import metrics
+from tests.factories import BUNDLE, LEASE, POOL, TENANT, claim, execute, new_run, submit, tally
+from tests.integration.engine.outcomes import failed, finished, settle
+from tests.invariants import check
 from tests.scripted import USAGE, Script, Tools, Worker, answer, ask_for, price
 
 pytestmark = pytest.mark.usefixtures("invariants_hold")
 
 TURNS = [ask_for("look", "book", "pay"), ask_for("look"), answer("all done")]
 """7 steps, 4 of them tool calls, 3 model calls."""
-DAY = "SELECT used_steps, used_tool_calls, used_tokens, used_cost_usd, held_steps, held_cost_usd FROM budgets WHERE run_id IS NULL"
+USED = "SELECT used_steps, used_tool_calls, used_tokens, used_cost_usd, held_steps, held_cost_usd FROM budgets"
 
 
 def cap_day(url, **ceilings):
@@ -90,7 +104,7 @@ async def test_two_hundred_runs_on_one_cap_never_exceed_it(db, other_db, bells, 
 
     async def watched(worker, step_id):
         await worker.execute(step_id)
-        seen.append(execute(database_url, DAY)[0])
+        seen.append(row(database_url))
 
     ids = [one.step_id for one in accepted]
     while ids:
@@ -108,3 +122,222 @@ async def test_two_hundred_runs_on_one_cap_never_exceed_it(db, other_db, bells, 
     states = dict(execute(database_url, "SELECT coalesce(blocked_on, state), count(*) FROM runs GROUP BY 1"))
     assert set(states) <= {"succeeded", "budget"}
     assert states["budget"] > 100
+
+
+async def child_of(db, parent, budget=None, **changes):
+    """A run that spends from ``parent``, as the ingress accepts it."""
+    await budgets.open_run(db, TENANT, parent.run_id, budget or Budget())
+    return await submit(db, parent_run_id=parent.run_id, **changes)
+
+
+def row(url, run_id=None):
+    [found] = execute(url, f"{USED} WHERE run_id IS NOT DISTINCT FROM %s", run_id)
+    return found
+
+
+async def test_a_child_spends_from_its_parents_and_from_the_day(db, bells, go_on, database_url):
+    cap_day(database_url, max_steps=100)
+    parent = await submit(db)
+    child = await child_of(db, parent)
+    grandchild = await child_of(db, child)
+    worker = Worker(db, bells, Script(TURNS))
+    await asyncio.gather(*(worker.execute(one.step_id) for one in (parent, child, grandchild)))
+    await worker.work()
+    once = (7, 4, 390, 3 * USAGE.cost_usd)
+    assert [row(database_url, one)[:4] for one in (child.run_id, parent.run_id, None)] == [
+        tuple(n * each for each in once) for n in (2, 3, 3)
+    ]
+
+
+async def test_what_a_run_did_before_it_had_a_child_counts(db, bells, database_url):
+    """Its first call is over, and the tool that submits the child runs just then."""
+    parent = await submit(db)
+    children = []
+
+    async def delegate(claimed):
+        children.append(await child_of(db, parent))
+        return ToolResult("ok")
+
+    worker = Worker(db, bells, Script([ask_for("look"), answer()]), Tools(delegate))
+    await worker.execute(parent.step_id)
+    await worker.work()
+    assert row(database_url, parent.run_id) == (3, 1, 260, 2 * USAGE.cost_usd, 0, 0)
+
+
+async def test_children_wait_at_their_parents_ceiling_and_go_on_when_it_is_raised(db, bells, go_on):
+    parent = await submit(db)
+    tight = Budget(max_cost_usd=2 * USAGE.cost_usd)
+    children = [await child_of(db, parent, tight) for _ in range(3)]
+    worker = Worker(db, bells, Script([answer()]))
+    for one in children:
+        await worker.execute(one.step_id)
+    found = [(await tally(db, one.run_id)).run for one in children]
+    assert [(run.state, run.blocked_on) for run in found] == [("succeeded", None)] * 2 + [("waiting", "budget")]
+    await raise_budget(db, parent.run_id, max_cost_usd=1)
+    await go_on()
+    await worker.work()
+    assert (await tally(db, children[2].run_id)).run.state == "succeeded"
+
+
+async def test_cancelling_a_run_cancels_its_children_and_frees_what_they_held(db, bells, database_url):
+    cap_day(database_url, max_steps=100)
+    parent = await submit(db)
+    child = await child_of(db, parent)
+    grandchild = await child_of(db, child)
+    running = await claim(db, grandchild.step_id)
+    await Reserver(db, price).tool_call(running, Budget(), 1, lambda: None)
+    assert row(database_url)[4] == 1
+    assert await Canceller(db, bells).cancel(parent.run_id)
+    states = [(await tally(db, one.run_id)).run.state for one in (parent, child, grandchild)]
+    assert states == ["cancelled"] * 3
+    assert bells.revoked == [grandchild.step_id]
+    assert row(database_url)[:5] == (0, 0, 0, 0, 0)
+
+
+async def test_a_run_that_has_ended_gets_no_child(db, bells):
+    parent = await submit(db)
+    await Canceller(db, bells).cancel(parent.run_id)
+    submitter = Submitter(db, bells, window=10)
+    with pytest.raises(ParentEnded):
+        await submitter(TENANT, new_run(parent_run_id=parent.run_id, key="once", fingerprint=b"x"))
+    assert await submitter(TENANT, new_run(key="once", fingerprint=b"y")), "its key was not taken"
+
+
+@pytest.mark.parametrize("rescue", [False, True])
+async def test_an_attempt_that_fails_holds_nothing_any_more(db, bells, database_url, clock, rescue):
+    cap_day(database_url, max_cost_usd="1")
+    accepted = await submit(db)
+    claimed = await claim(db, accepted.step_id)
+    await Reserver(db, price).model_call(claimed, BUNDLE, Budget(), 1024, lambda: None)
+    assert row(database_url)[4:] == (1, USAGE.cost_usd)
+    if rescue:
+        clock.advance(LEASE + 1)
+        done = failed(claimed, LeaseExpired("died"), rescue=True)
+    else:
+        done = replace(failed(claimed, ProviderUnavailable("later")), usage=USAGE)
+    assert await settle(db, done) == [True]
+    assert row(database_url) == ((0, 0, 0, 0, 0, 0) if rescue else (0, 0, 130, USAGE.cost_usd, 0, 0))
+
+
+async def test_a_reservation_whose_answer_was_lost_is_made_once(db, database_url):
+    cap_day(database_url, max_cost_usd=str(USAGE.cost_usd))
+    claimed = await claim(db, (await submit(db)).step_id)
+    for _ in range(2):
+        await Reserver(db, price).model_call(claimed, BUNDLE, Budget(), 1024, lambda: None)
+        assert row(database_url)[4:] == (1, USAGE.cost_usd)
+
+
+async def test_nothing_is_held_for_a_step_that_was_taken_away(db, bells, database_url):
+    cap_day(database_url, max_cost_usd="1")
+    claimed = await claim(db, (await submit(db)).step_id)
+    await Canceller(db, bells).cancel(claimed.run_id)
+    with pytest.raises(LeaseLost):
+        await Reserver(db, price).model_call(claimed, BUNDLE, Budget(), 1024, lambda: None)
+
+
+async def test_a_tenants_day_is_over_at_midnight_in_utc(db, bells, go_on, database_url, clock):
+    cap_day(database_url, max_cost_usd=str(USAGE.cost_usd))
+    accepted = [await submit(db) for _ in range(2)]
+    worker = Worker(db, bells, Script([answer()]))
+    for one in accepted:
+        await worker.execute(one.step_id)
+    [(due, midnight)] = execute(
+        database_url,
+        "SELECT max(not_before), (date_trunc('day', agentfleet_now() AT TIME ZONE 'UTC') + interval '1 day')"
+        " AT TIME ZONE 'UTC' FROM steps",
+    )
+    assert timedelta(0) <= due - midnight < timedelta(seconds=30)
+    clock.advance(86_400)
+    await go_on()
+    await worker.work()
+    assert execute(database_url, "SELECT DISTINCT state FROM runs") == [("succeeded",)]
+    assert execute(database_url, "SELECT count(*) FROM budgets") == [(2,)]
+
+
+async def test_what_is_only_held_is_waited_for_a_moment(db, database_url):
+    cap_day(database_url, max_cost_usd=str(USAGE.cost_usd))
+    first, second = [await claim(db, (await submit(db)).step_id) for _ in range(2)]
+    reserve = Reserver(db, price)
+    await reserve.model_call(first, BUNDLE, Budget(), 1024, lambda: None)
+    with pytest.raises(BudgetExceeded) as refused:
+        await reserve.model_call(second, BUNDLE, Budget(), 1024, lambda: None)
+    assert refused.value.retry_after == 0
+    assert failed(second, refused.value).delay < 30
+
+
+async def test_a_big_step_that_does_not_fit_keeps_no_small_one_out(db, database_url):
+    """They ask together, the big ones first."""
+    cap_day(database_url, max_tokens=100)
+    claimed = [await claim(db, (await submit(db)).step_id) for _ in range(12)]
+    await budgets.open_day(db, [TENANT])
+    sizes = [60, 60, 101, 500, *[5] * 8]
+    asks = [Ask(one.step_id, TENANT, one.fence, Amount(1, 0, size)) for one, size in zip(claimed, sizes, strict=True)]
+    answers = await budgets.reserve(db, asks)
+    found = [answers[ask.step_id].outcome for ask in asks]
+    assert found == ["held", "again", "full", "full", *["again"] * 8]
+    answers = await budgets.reserve(db, asks[4:])
+    assert {one.outcome for one in answers.values()} == {"held"}
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_is_reserved_and_settled_in_whatever_order_no_cap_is_broken(db, database_url, seed):
+    """A day, a parent, its children: each with ceilings of its own, and every step costs at most what it reserved."""
+    chance = Random(seed)  # noqa: S311  # no secret
+    cap_day(database_url, max_tokens=4_000, max_cost_usd="2", max_steps=60)
+    parent = await submit(db)
+    family = [parent, *[await child_of(db, parent, Budget(max_tokens=2_500, max_cost_usd=1)) for _ in range(3)]]
+    await budgets.open_day(db, [TENANT])
+    running, outcomes = {}, set()
+    for _ in range(40):
+        ready = [await submit(db, parent_run_id=chance.choice(family).run_id) for _ in range(chance.randrange(5))]
+        claimed = [await claim(db, one.step_id) for one in ready]
+        needs = [Amount(1, 0, chance.randrange(600), Decimal(chance.randrange(300)) / 1000) for _ in claimed]
+        asks = [Ask(one.step_id, TENANT, one.fence, need) for one, need in zip(claimed, needs, strict=True)]
+        answers = await budgets.reserve(db, asks) if asks else {}
+        outcomes |= {answer.outcome for answer in answers.values()}
+        running |= {
+            one.step_id: (one, need)
+            for one, need in zip(claimed, needs, strict=True)
+            if answers[one.step_id].outcome == "held"
+        }
+        for step_id in chance.sample(sorted(running), min(len(running), chance.randrange(4))):
+            one, need = running.pop(step_id)
+            used = Usage(input_tokens=chance.randint(0, need.tokens), cost_usd=need.cost_usd * chance.choice([0, 1]))
+            done = finished(one) if chance.random() < 0.7 else failed(one, ProviderUnavailable("later"))
+            await settle(db, replace(done, usage=used))
+        check(database_url)
+    assert outcomes == {"held", "busy", "full", "again"} or outcomes >= {"held", "full"}
+
+
+async def test_somebody_hears_of_four_fifths_once(db, bells, database_url):
+    cap_day(database_url, max_cost_usd=str(5 * USAGE.cost_usd))
+    worker = Worker(db, bells, Script([answer()]), Tools(budget=Budget(max_cost_usd=Decimal("0.0151"))))
+    before = [metrics.BUDGET_ALERTS.labels(scope)._value.get() for scope in ("run", "tenant_day")]
+    for n in range(5):
+        accepted = await submit(db)
+        await worker.execute(accepted.step_id)
+        assert execute(database_url, "SELECT kind, seen FROM alerts") == ([("budget_80", 1)] if n >= 3 else [])
+    assert [e.type for e in (await tally(db, accepted.run_id)).events][-2:] == ["run.budget_alert", "run.succeeded"]
+    after = [metrics.BUDGET_ALERTS.labels(scope)._value.get() for scope in ("run", "tenant_day")]
+    assert [b - a for a, b in zip(before, after, strict=True)] == [5, 1]
+
+
+async def test_a_tool_knows_what_is_left(db, bells, database_url):
+    cap_day(database_url, max_cost_usd="0.5", max_tool_calls=3)
+    left = []
+
+    async def look(claimed):
+        left.append(ToolContext.of(claimed, "call").budget_left)
+        return ToolResult("ok")
+
+    worker = Worker(db, bells, Script([ask_for("look"), answer()]), Tools(look, Budget(max_steps=9, max_tool_calls=5)))
+    await worker.execute((await submit(db)).step_id)
+    await worker.work()
+    assert left == [Left(steps=7, tool_calls=2, cost_usd=Decimal("0.5") - USAGE.cost_usd)]
+
+
+async def test_a_model_without_price_counts_as_free(db, bells):
+    worker = Worker(db, bells, Script([answer()]), Tools(budget=Budget(max_cost_usd=1e-6)), price=lambda *_, **__: None)
+    accepted = await submit(db)
+    await worker.execute(accepted.step_id)
+    assert (await tally(db, accepted.run_id)).run.state == "succeeded"
