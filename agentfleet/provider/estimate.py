@@ -25,7 +25,7 @@ MARGIN = 1.03
 QUANTILE = 0.9
 REMEMBERED = 200
 """Answers per agent and model."""
-UNKNOWN_OUTPUT = 1_000
+UNKNOWN_OUTPUT = 500
 CACHED_SECONDS = 280.0
 """A little less than the five minutes for which the provider keeps a prompt."""
 CACHEABLE_TOKENS = 1_024
