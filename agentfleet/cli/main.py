@@ -6,6 +6,7 @@ import click
 
 from agentfleet.cli.alerts import alerts
 from agentfleet.cli.batches import batches
+from agentfleet.cli.cache import cache
 from agentfleet.cli.dead_letters import dead_letters
 from agentfleet.cli.demo import demo
 from agentfleet.cli.dev import dev
@@ -45,7 +46,7 @@ def main() -> None:
 
 
 COMMANDS = (
-    *(demo, dev, run, runs, dead_letters, alerts, batches, doctor, keys, migrate),
+    *(demo, dev, run, runs, dead_letters, alerts, batches, cache, doctor, keys, migrate),
     *map(launcher, PROGRAMS),
     version,
 )
