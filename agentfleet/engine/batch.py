@@ -51,7 +51,7 @@ class BatchLane:
             if item.state is ItemState.SUCCEEDED or item.state is ItemState.FAILED:
                 return await self._answer(claimed, item)
             wait = self._wait(item)
-            if wait is None and (item.state in _DIRECT or await self._spill(claimed, item, "waited long enough")):
+            if wait is None and (item.state in _DIRECT or await self._spill(claimed, item)):
                 return None
             if wait is not None and (item.state is not None or await self._ask(claimed)):
                 return Wait(wait)  # else it has just been answered, or somebody else's claim has asked: look again
@@ -76,17 +76,18 @@ class BatchLane:
     async def _answer(self, claimed: Claimed, item: Item) -> Reasoned | None:
         try:
             reasoned = self._read(item.result or "", item.day or date.max)
-        except StepError as error:
-            # A replay calls directly; so does a step whose result cannot be read.
-            await self._spill(claimed, item, str(error))
+        except StepError:
+            # From now on it calls directly: a replay does, and a step whose result cannot be read.
+            await batches.mark_item(self._db, claimed.step_id, ItemState.SPILLED, was=item.state)
             if item.state is ItemState.FAILED:
                 raise
+            log.exception("batch_result_unreadable", step_id=claimed.step_id)
             return None
         return reasoned if item.account is None else replace(reasoned, account=item.account)
 
-    async def _spill(self, claimed: Claimed, item: Item, reason: str) -> bool:
+    async def _spill(self, claimed: Claimed, item: Item) -> bool:
         spilled = await batches.mark_item(self._db, claimed.step_id, ItemState.SPILLED, was=item.state)
         if spilled:
-            metrics.BATCH_ITEMS.labels("spilled").inc()
-            log.info("batch_spilled", step_id=claimed.step_id, was=item.state, reason=reason)
+            metrics.BATCH_ITEMS.labels(ItemState.SPILLED.value).inc()
+            log.info("batch_spilled", was=item.state)
         return spilled

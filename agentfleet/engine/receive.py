@@ -6,7 +6,7 @@ Whatever dies in here may be done again: results are stored once each, and a bat
 import structlog
 
 from agentfleet.domain.batch import ABANDONED_AFTER, ItemState, look_again_after
-from agentfleet.domain.errors import StepError
+from agentfleet.domain.errors import ProviderUnavailable, StepError
 from agentfleet.domain.verdicts import Verdict, classify
 from agentfleet.engine.ports import BatchService
 from agentfleet.store import batches
@@ -38,22 +38,31 @@ class Receiver:
         ids = {batch.id for batch in found}
         self._next_look = {id_: age for id_, age in self._next_look.items() if id_ in ids}
         self._cancelled &= ids
+        for batch in found:
+            if batch.provider_id is not None and batch.wanted == 0 and batch.id not in self._cancelled:
+                await self._cancel(batch, batch.provider_id)
         return sum([await self._attend(batch) for batch in found if batch.provider_id is not None])
 
+    async def _cancel(self, batch: OpenBatch, provider_id: str) -> None:
+        """Nobody waits for it any more. What has been answered by now is paid for, and comes home like all results."""
+        self._cancelled.add(batch.id)
+        try:
+            await self._service.cancel(batch.account, provider_id)
+        except StepError as error:  # it may have ended
+            log.warning("batch_not_cancelled", batch=batch.id, provider_id=provider_id, error=str(error)[:500])
+        else:
+            log.info("batch_cancelled", batch=batch.id, provider_id=provider_id)
+
     async def _attend(self, batch: OpenBatch) -> int:
-        """Cancel it, look at it or take its results, as is due; how many results came."""
+        """Look at it, and take its results, if that is due; how many came."""
         provider_id = batch.provider_id or ""
         try:
-            if batch.wanted == 0 and batch.id not in self._cancelled:
-                self._cancelled.add(batch.id)
-                await self._service.cancel(batch.account, provider_id)
-                log.info("batch_cancelled", batch=batch.id, provider_id=provider_id, reason="nobody waits for it")
             if batch.age < self._next_look.get(batch.id, 0.0):
                 return 0
             self._next_look[batch.id] = batch.age + look_again_after(batch.age, self._poll)
             if not (await self._service.look(batch.account, provider_id)).ended:
                 return 0
-            stored = await self._take(batch.account, provider_id)
+            stored = await self._take(batch, provider_id)
         except StepError as error:
             lost = classify(error) is Verdict.PERMANENT or batch.age > ABANDONED_AFTER
             log.warning("batch_not_read", batch=batch.id, provider_id=provider_id, lost=lost, error=str(error)[:500])
@@ -63,16 +72,19 @@ class Receiver:
         await self._close(batch, lost=False)
         return stored
 
-    async def _take(self, account: str, provider_id: str) -> int:
-        """Store all results; how many were new."""
-        stored, chunk, size = 0, list[tuple[str, ItemState, str]](), 0
-        async for name, state, line in self._service.results(account, provider_id):
+    async def _take(self, batch: OpenBatch, provider_id: str) -> int:
+        """Store all results; how many were new. Raises ``ProviderUnavailable`` when some are missing."""
+        seen, stored, size, chunk = 0, 0, 0, list[tuple[str, ItemState, str]]()
+        async for name, state, line in self._service.results(batch.account, provider_id):
+            seen, size = seen + 1, size + len(line)
             chunk.append((name, state, line))
-            size += len(line)
             if len(chunk) >= CHUNK or size >= CHUNK_BYTES:
                 stored += await self._store(chunk)
-                chunk, size = [], 0
-        return stored + (await self._store(chunk) if chunk else 0)
+                size, chunk = 0, []
+        stored += await self._store(chunk) if chunk else 0
+        if seen < batch.requests:
+            raise ProviderUnavailable(f"{seen} results came for {batch.requests} requests")
+        return stored
 
     async def _store(self, chunk: list[tuple[str, ItemState, str]]) -> int:
         became = await batches.store_results(self._db, chunk)
