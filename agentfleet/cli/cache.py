@@ -1,4 +1,4 @@
-"""`agentfleet cache`: answers that are used again. Speaks to Redis: the one that is set, or that of `agentfleet dev`."""
+"""`agentfleet cache`: answers that are used again. Speaks to the Redis that is set, or that of `agentfleet dev`."""
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
@@ -71,7 +71,8 @@ def _on_shelf(do: "Callable[[Shelf], Awaitable[Found]]") -> Found:
     url = settings.redis_url or (stack and stack.redis_url)
     if not url:
         raise click.UsageError(
-            "AGENTFLEET_REDIS_URL is not set, as redis://host:port/0, and no `agentfleet dev` has run in this directory."
+            "AGENTFLEET_REDIS_URL is not set, as redis://host:port/0, "
+            "and no `agentfleet dev` has run in this directory."
         )
     settings = settings.model_copy(update={"redis_url": url})
 
