@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from agentfleet.cli.accounts import accounts
 from agentfleet.cli.alerts import alerts
 from agentfleet.cli.batches import batches
 from agentfleet.cli.cache import cache
@@ -46,7 +47,7 @@ def main() -> None:
 
 
 COMMANDS = (
-    *(demo, dev, run, runs, dead_letters, alerts, batches, cache, doctor, keys, migrate),
+    *(demo, dev, run, runs, dead_letters, alerts, batches, cache, accounts, doctor, keys, migrate),
     *map(launcher, PROGRAMS),
     version,
 )

@@ -39,7 +39,7 @@ class Endpoint:
     """
 
     def __init__(self, account: Account, connections: Connections) -> None:
-        _check_extra(account)
+        check_extra(account)
         self.account = account
         self.client = _client(account, connections)
 
@@ -122,7 +122,8 @@ def _version() -> str:
     return ANTHROPIC_API_VERSION
 
 
-def _check_extra(account: Account) -> None:
+def check_extra(account: Account) -> None:
+    """Raise ``InvalidInput`` when nothing here can find the account's credentials."""
     module, extra = _EXTRAS.get(account.platform, ("", ""))
     if not module or account.api_key is not None or _installed(module):
         return

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agentfleet.agents.registry import Registry
+from agentfleet.bootstrap import provider_accounts
 from agentfleet.cli.checks.finding import Finding, fail, ok, warn
 from agentfleet.domain.errors import InvalidInput
 from agentfleet.provider.limits import SPARE_FILES
+from agentfleet.provider.platforms import check_extra
 from agentfleet.settings import Settings
 
 
@@ -33,11 +35,27 @@ def check_provider(settings: Settings) -> Iterator[Finding]:
     """Whether workers know which model to call."""
     if settings.provider != "anthropic":
         yield ok("provider", settings.provider)
+    elif settings.accounts is not None:
+        yield from _check_accounts(settings)
     elif settings.provider_api_key is None:
         do = "set ANTHROPIC_API_KEY; for the simulator AGENTFLEET_PROVIDER_BASE_URL and any AGENTFLEET_PROVIDER_API_KEY"
         yield fail("provider", "there is no key for the Messages API", do)
     else:
         yield ok("provider", f"anthropic at {settings.provider_base_url or 'its usual address'}, with a key")
+
+
+def _check_accounts(settings: Settings) -> Iterator[Finding]:
+    try:
+        accounts = provider_accounts(settings)
+        for account in accounts:
+            check_extra(account)
+    except InvalidInput as error:
+        yield fail("accounts", str(error), "mend AGENTFLEET_ACCOUNTS; workers do not start with it")
+        return
+    for account in accounts:
+        models = "all models" if account.models is None else f"{len(account.models)} models"
+        says = f"{account.name}: {account.platform.value}, organization {account.organization}, {models}"
+        yield ok("accounts", f"{says}, weight {account.weight:g}")
 
 
 def check_open_files(settings: Settings) -> Iterator[Finding]:
