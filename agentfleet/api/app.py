@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import request_response
 
 from agentfleet import bootstrap
-from agentfleet.api import catalogue, dead_letters, description, events, health, runs, steps
+from agentfleet.api import budgets, catalogue, dead_letters, description, events, health, runs, steps
 from agentfleet.api.auth import Authenticated
 from agentfleet.api.edge import Edge
 from agentfleet.api.problems import METHOD_NOT_ALLOWED
@@ -19,7 +19,15 @@ from agentfleet.api.services import open_services
 from agentfleet.api.translate import answer, problem_of
 from agentfleet.settings import Settings
 
-ROUTERS: Final = (runs.router, steps.router, events.router, dead_letters.router, catalogue.router, health.router)
+ROUTERS: Final = (
+    runs.router,
+    steps.router,
+    events.router,
+    budgets.router,
+    dead_letters.router,
+    catalogue.router,
+    health.router,
+)
 ROUTES: Final = tuple(route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute))
 HOT: Final = "createRun"
 """Takes nothing but the request, so there is nothing for FastAPI to solve: without that it costs a quarter less."""

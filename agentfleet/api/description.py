@@ -17,17 +17,22 @@ WITH_BODY: Final = (
     problems.BODY_TOO_LARGE, problems.UNSUPPORTED_MEDIA_TYPE, problems.INVALID_JSON, problems.INVALID_REQUEST,
 )  # fmt: skip
 BY_OPERATION: Final[dict[str, tuple[Kind, ...]]] = {
-    "createRun": (problems.INVALID_HEADER, problems.IDEMPOTENCY_KEY_REUSED),
+    "createRun": (problems.INVALID_HEADER, problems.IDEMPOTENCY_KEY_REUSED, problems.PARENT_ENDED),
     "getRunResult": (
         problems.NOT_READY, problems.RUN_NEEDS_REVIEW, problems.RUN_FAILED, problems.RUN_CANCELLED,
         problems.RUN_EXPIRED,
     ),
     "cancelRun": (problems.RUN_ENDED,),
+    "changeRun": (problems.RUN_ENDED, problems.PRECONDITION_FAILED),
     "streamEvents": (problems.INVALID_HEADER,),
     "replayDeadLetter": (problems.DEAD_LETTER_CLOSED,),
     "discardDeadLetter": (problems.DEAD_LETTER_CLOSED,),
 }  # fmt: skip
-BODIES: Final = {"createRun": schemas.RunRequest, "replayDeadLetters": schemas.ReplayRequest}
+BODIES: Final = {
+    "createRun": schemas.RunRequest,
+    "changeRun": schemas.RunChange,
+    "replayDeadLetters": schemas.ReplayRequest,
+}
 MORE_MODELS: Final = (*BODIES.values(), schemas.Problem, schemas.Event, schemas.Delta)
 SUCCESSES: Final[dict[str, dict[str, Json]]] = {
     "createRun": {"200": {"description": "With `Prefer: wait`: the run has settled.", "model": "Run"}},
@@ -60,6 +65,7 @@ HEADERS: Final = {
         _header("traceparent", "W3C Trace Context; the run's spans link to it."),
     ],
     "getRun": [WAIT, _header("If-None-Match", "An `ETag` of an earlier answer.")],
+    "changeRun": [_header("If-Match", "An `ETag` of an earlier answer: only if nothing has happened since.")],
     "streamEvents": [
         _header("Last-Event-ID", "The last id that was seen.", {"type": "string", "pattern": "^[0-9]{1,10}$"})
     ],

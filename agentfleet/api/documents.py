@@ -26,9 +26,9 @@ def accepted(run_id: str, agent: str, state: str, created_at: datetime) -> Docum
     return {"id": run_id, "status": state, "agent": agent, "created_at": when(created_at), "urls": urls(run_id)}
 
 
-def run(row: Record, model: str, why: Waiting | None) -> Document:
-    """A whole run, and why it waits."""
-    return {**run_summary(row, model, why), "input": raw(row.input), "output": raw(row.output)}
+def run(row: Record, model: str, why: Waiting | None, budget: Document) -> Document:
+    """A whole run, why it waits, and what it may spend."""
+    return {**run_summary(row, model, why), "budget": budget, "input": raw(row.input), "output": raw(row.output)}
 
 
 def run_summary(row: Record, model: str, why: Waiting | None) -> Document:
@@ -39,6 +39,7 @@ def run_summary(row: Record, model: str, why: Waiting | None) -> Document:
         "waiting": None if why is None else waiting(why),
         "model": model,
         "bundle_id": row.bundle_id,
+        "parent_run_id": None if row.parent_run_id is None else str(row.parent_run_id),
         "priority": row.priority,
         "metadata": raw(row.metadata),
         "error": raw(row.error),

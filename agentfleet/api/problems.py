@@ -59,13 +59,22 @@ RUN_EXPIRED = _row(
     "run_expired", 409, "The run's deadline passed, so it has no result", "Submit a new run with a later deadline."
 )
 RUN_ENDED = _row(
-    "run_ended", 409, "The run has already ended, so it cannot be cancelled", "Read the run: its end stays as it is."
+    "run_ended", 409, "The run has already ended, so it stays as it is", "Read the run; a new one may do better."
 )
 DEAD_LETTER_CLOSED = _row(
     "dead_letter_closed",
     409,
     "The dead letter is no longer open",
     "Read the dead letter: somebody replayed or discarded it, or its run has ended.",
+)
+PARENT_ENDED = _row(
+    "parent_ended", 409, "The parent run has ended, so it gets no more children", "Submit the run without a parent."
+)
+PRECONDITION_FAILED = _row(
+    "precondition_failed",
+    412,
+    "The run has changed since the version that `If-Match` names",
+    "Read the run again, and decide again.",
 )
 BODY_TOO_LARGE = _row(
     "body_too_large",

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from agentfleet.api import cursors, documents, problems, schemas
 from agentfleet.api.auth import principal
 from agentfleet.api.bodies import read_object
+from agentfleet.api.budgets import adopt
 from agentfleet.api.conditional import PRIVATE, etag, is_known, retry_after, run_headers
 from agentfleet.api.documents import dumps
 from agentfleet.api.lookup import own_run
@@ -37,6 +38,8 @@ async def create_run(request: Request) -> Response:
     parts, tenant_id = services(request), principal(request).tenant_id
     run = new_run(request, await read_object(request), parts)
     await parts.ingress.bundles.save(parts.pinned[run.agent])
+    if run.parent_run_id is not None:
+        await adopt(request, run.parent_run_id)
     submitted = await parts.ingress.submit(tenant_id, run)
     headers = {"Location": f"/v1/runs/{submitted.run_id}"}
     if submitted.replayed:
@@ -48,7 +51,7 @@ async def create_run(request: Request) -> Response:
     headers |= applied(seconds)
     row = await settled_or_not(request, submitted.run_id, seconds)
     if seconds is not None and row.state in SETTLED:
-        document = documents.run(row, await parts.model_of(row.bundle_id), await parts.explain(row))
+        document = await parts.document_of(row)
         return Response(dumps(document), 200, {**run_headers(row), **headers}, JSON)
     document = documents.accepted(str(row.id), row.agent, row.state, row.created_at)
     again = {"Retry-After": str(retry_after(row.state, row.age) or 1)}
@@ -93,7 +96,7 @@ async def get_run(request: Request, run_id: str) -> Response:
     headers = {**run_headers(row), **applied(seconds)}
     if is_known(request, row):
         return Response(status_code=304, headers=headers)
-    document = documents.run(row, await parts.model_of(row.bundle_id), await parts.explain(row))
+    document = await parts.document_of(row)
     return Response(dumps(document), 200, headers, JSON)
 
 
@@ -124,5 +127,5 @@ async def cancel_run(request: Request, run_id: str) -> Response:
         row = await own_run(request, run_id)
     if row.state != RunState.CANCELLED:
         raise Problem(problems.RUN_ENDED, f"the run is {row.state}", more={"status_of_run": row.state})
-    document = documents.run(row, await parts.model_of(row.bundle_id), None)
+    document = await parts.document_of(row, why=False)
     return Response(dumps(document), 202 if done else 200, run_headers(row), JSON)

@@ -1,21 +1,35 @@
 """What the routes work with, built once per process on its own event loop."""
 
+import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 from starlette.requests import Request
 
 from agentfleet.agents.bundle import bundle_of
+from agentfleet.api import budget_documents, documents
 from agentfleet.api.auth import Authenticator
 from agentfleet.api.deltas import DeltaReader
 from agentfleet.api.reader import RunReader
 from agentfleet.api.watch import Watch
 from agentfleet.api.why import Explainer
 from agentfleet.bootstrap import Ingress
+from agentfleet.domain.budget import Budget, budget_from_json
 from agentfleet.domain.model import Bundle, NextStep
 from agentfleet.domain.plan import first_step
 from agentfleet.store import api_keys, health
+from agentfleet.store.reads import Record
+
+
+class Limited(Protocol):
+    """A run, as far as its ceilings go."""
+
+    @property
+    def budget(self) -> str | None: ...
+    @property
+    def bundle_id(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +48,18 @@ class Services:
     async def model_of(self, bundle_id: str) -> str:
         """The model that runs of this bundle call."""
         return str((await self.ingress.bundles.load(bundle_id)).spec["model"])
+
+    async def budget_of(self, row: Limited) -> Budget:
+        """The ceilings of a run: those that it was changed to, or those of its bundle."""
+        if row.budget is not None:
+            return budget_from_json(json.loads(row.budget))
+        return budget_from_json((await self.ingress.bundles.load(row.bundle_id)).spec["budget"])
+
+    async def document_of(self, row: Record, *, why: bool = True) -> documents.Document:
+        """A run as clients see it; with ``why`` it is told what it waits for."""
+        reason = await self.explain(row) if why else None
+        budget = budget_documents.of_run(row, await self.budget_of(row))
+        return documents.run(row, await self.model_of(row.bundle_id), reason, budget)
 
 
 @asynccontextmanager

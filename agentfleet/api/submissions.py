@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 
 from agentfleet.agents.agent import Agent
+from agentfleet.api.cursors import UUID
 from agentfleet.api.problems import INVALID_HEADER, INVALID_REQUEST, Fault, Problem, pointer
 from agentfleet.api.services import Services
 from agentfleet.domain.batch import LANE, choose_lane
@@ -18,7 +19,7 @@ from agentfleet.domain.durations import parse_duration
 from agentfleet.domain.keys import fingerprint
 from agentfleet.store.runs import NewRun
 
-FIELDS: Final = ("agent", "input", "priority", "metadata", "deadline", "lane")
+FIELDS: Final = ("agent", "input", "priority", "metadata", "deadline", "lane", "parent_run_id")
 LANES: Final = ("batch", "direct")
 PRIORITIES: Final = range(-100, 101)
 MAX_DEADLINE: Final = 366 * 86_400.0
@@ -42,6 +43,7 @@ def new_run(request: Request, body: Mapping[str, Any], parts: Services) -> NewRu
     if agent is not None:
         deadline = _sooner(deadline, agent)
     lane = _lane(body, agent, deadline, parts, faults)
+    parent = _parent(body, faults)
     if faults or agent is None:
         raise Problem(
             INVALID_REQUEST, "; ".join(f"{f.pointer}: {f.detail}" for f in faults[:3]), errors=faults[:MAX_FAULTS]
@@ -64,6 +66,7 @@ def new_run(request: Request, body: Mapping[str, Any], parts: Services) -> NewRu
         key,
         None if key is None else fingerprint(b"POST /v1/runs", orjson.dumps(body, option=orjson.OPT_SORT_KEYS)),
         lane,
+        parent_run_id=parent,
     )
 
 
@@ -173,6 +176,16 @@ def _sooner(deadline: float | None, agent: Agent) -> float | None:
     own = agent.budget.deadline
     given = [seconds for seconds in (deadline, None if own is None else own.total_seconds()) if seconds is not None]
     return min(given, default=None)
+
+
+def _parent(body: Mapping[str, Any], faults: list[Fault]) -> str | None:
+    value = body.get("parent_run_id")
+    if value is None:
+        return None
+    if not isinstance(value, str) or not UUID.fullmatch(value.lower()):
+        faults.append(Fault("must be the id of a run", pointer="/parent_run_id"))
+        return None
+    return value.lower()
 
 
 def _traceparent(request: Request) -> str | None:

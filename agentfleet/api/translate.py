@@ -14,7 +14,7 @@ from starlette.types import Scope
 
 from agentfleet.api import problems
 from agentfleet.api.problems import Fault, Kind, Problem
-from agentfleet.engine.submit import KeyReused
+from agentfleet.engine.submit import KeyReused, ParentEnded
 from agentfleet.store.database import UNAVAILABLE
 
 log = structlog.get_logger("agentfleet.api")
@@ -36,6 +36,8 @@ def problem_of(error: Exception) -> Problem:
             problem = error
         case KeyReused():
             problem = Problem(problems.IDEMPOTENCY_KEY_REUSED, str(error))
+        case ParentEnded():
+            problem = Problem(problems.PARENT_ENDED, str(error))
         case RequestValidationError():
             faults = [_fault(found["loc"], found["msg"]) for found in error.errors()]
             problem = Problem(problems.INVALID_REQUEST, errors=faults)

@@ -9,18 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import select
 
 from agentfleet.domain.budget import CEILINGS, Amount, Budget, Left, budget_to_json
 from agentfleet.domain.states import StepEvent, step_sources
 from agentfleet.store import statements
 from agentfleet.store.database import Database
 from agentfleet.store.reads import Record
-from agentfleet.store.tables import budgets
 
 RUNNING = step_sources(StepEvent.RENEW)
-DAY, RUN = "tenant/", "run/"
-"""How the ids of budgets begin."""
+DAY = "tenant/"
+"""How the id of a tenant's day begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +43,16 @@ class Answer:
     ceiling: str | None
     day_ends: float
     left: Left
+
+
+@dataclass(frozen=True, slots=True)
+class Ancestor:
+    """A run, as far as its ceilings go. ``budget`` is JSON text: ceilings that were changed since it was accepted."""
+
+    id: str
+    state: str
+    bundle_id: str
+    budget: str | None
 
 
 async def reserve(db: Database, asks: Sequence[Ask]) -> dict[str, Answer]:
@@ -88,23 +96,16 @@ async def change(db: Database, tenant_id: str, run_id: str, budget: Budget, *, v
     return bool(await db.fetch_locked(statements.LOCK_RUNS, statements.CHANGE_BUDGET, params, tenant_id=tenant_id))
 
 
-async def lineage(db: Database, tenant_id: str, run_id: str) -> list[tuple[str, str, str, str | None]]:
-    """``(id, state, bundle id, changed budget)`` of a run, its parent, and so on up; empty: there is no such run."""
+async def lineage(db: Database, tenant_id: str, run_id: str) -> list[Ancestor]:
+    """A run, its parent, and so on up; empty: there is no such run."""
     rows = await db.fetch_as(tenant_id, statements.READ_LINEAGE, {"run_id": run_id, "tenant_id": tenant_id})
-    return [(row[0], row[1], row[2], row[3]) for row in rows]
+    return [Ancestor(*row) for row in rows]
 
 
 async def today(db: Database, tenant_id: str) -> Record | None:
     """The tenant's cap, as JSON text, and the row of its day; ``None`` when it has no cap."""
     rows = await db.fetch_as(tenant_id, statements.READ_DAY, {"tenant_id": tenant_id})
     return rows[0] if rows else None
-
-
-async def of_runs(db: Database, tenant_id: str, run_ids: Sequence[str]) -> Sequence[Record]:
-    """The rows of those of these runs that have one."""
-    query = select(budgets).where(budgets.c.id.in_([RUN + one for one in run_ids]), budgets.c.tenant_id == tenant_id)
-    async with db.reading(tenant_id) as connection:
-        return (await connection.execute(query)).all()
 
 
 def _ceilings(budget: Budget) -> Mapping[str, Any]:

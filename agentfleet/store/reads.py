@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Uuid, any_, bindparam, func, select, tuple_
+from sqlalchemy import Select, Text, Uuid, any_, bindparam, cast, func, literal_column, select, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY, psycopg
 
 from agentfleet.store.database import Database
 from agentfleet.store.statements import Statement
-from agentfleet.store.tables import attempts, messages, run_events, runs, steps
+from agentfleet.store.tables import attempts, budgets, messages, run_events, runs, steps
 
 Record = Any
 """A row with its columns as attributes; ids are ``UUID``, times know their zone, JSON documents are text."""
@@ -40,7 +40,15 @@ class _Hot:
 
 
 _OWN = runs.c.tenant_id == bindparam("tenant_id")
-_RUNS = _Hot("read_runs", select(runs, AGE).where(runs.c.id == any_(bindparam("run_ids", type_=ARRAY(Uuid))), _OWN))
+_TREE = [column.label(f"tree_{column.name}") for column in budgets.c if column.name.startswith(("used_", "held_"))]
+"""What a run and its children spend from together; none: it has no children."""
+_WITH_TREE = runs.outerjoin(budgets, budgets.c.id == literal_column("'run/'", Text) + cast(runs.c.id, Text))
+_RUNS = _Hot(
+    "read_runs",
+    select(runs, AGE, *_TREE)
+    .select_from(_WITH_TREE)
+    .where(runs.c.id == any_(bindparam("run_ids", type_=ARRAY(Uuid))), _OWN),
+)
 _EVENTS = _Hot(
     "read_events",
     select(run_events)

@@ -3,6 +3,7 @@ rows by ``documents``, and the tests check them against these models.
 """
 
 from agentfleet.api.schemas.base import Problem
+from agentfleet.api.schemas.budgets import Budgets, RunChange
 from agentfleet.api.schemas.operations import (
     Agents,
     DeadLetter,
@@ -19,6 +20,7 @@ from agentfleet.api.schemas.steps import Delta, Event, Message, MessagePage, Ste
 __all__ = [
     "Accepted",
     "Agents",
+    "Budgets",
     "DeadLetter",
     "DeadLetterPage",
     "Delta",
@@ -33,6 +35,7 @@ __all__ = [
     "Replayed",
     "Result",
     "Run",
+    "RunChange",
     "RunPage",
     "RunRequest",
     "RunSummary",

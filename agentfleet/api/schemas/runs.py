@@ -7,6 +7,7 @@ from pydantic import Field
 
 from agentfleet.api import submissions
 from agentfleet.api.schemas.base import Document, Dollars, Error, Id, Page
+from agentfleet.api.schemas.budgets import Budget
 from agentfleet.domain.states import BLOCKED_ON, RunState
 from agentfleet.domain.waiting import MOST, WAITS_FOR
 
@@ -35,7 +36,7 @@ class RunRequest(Document):
     )
     deadline: (
         Annotated[float, Field(gt=0, le=submissions.MAX_DEADLINE)]
-        | Annotated[str, Field(pattern=r"^(?=.)(\d+d)?(\d+h)?(\d+m)?(\d+s)?$")]
+        | Annotated[str, Field(min_length=2, pattern=r"^(\d+d)?(\d+h)?(\d+m)?(\d+s)?$")]
         | None
     ) = Field(
         None,
@@ -46,6 +47,11 @@ class RunRequest(Document):
         None,
         description="`batch`: model calls wait for Message Batches at half the price, as far as the deadline allows; "
         "`direct`: they never do. Unless given, the agent and the deadline decide.",
+    )
+    parent_run_id: Id | None = Field(
+        None,
+        description="A run of yours that has not ended: it and those above it pay for this one, too, and when it is "
+        "cancelled or expires, this one is cancelled.",
     )
 
 
@@ -117,6 +123,7 @@ class RunSummary(Accepted):
     )
     waiting: Waiting | None = Field(description="Why it waits; none while something of it runs, and when it has ended.")
     model: str
+    parent_run_id: Id | None = Field(description="The run out of whose budget it spends, too; it ends with it.")
     bundle_id: str = Field(description="Names the prompt, tools, model and limits that the run keeps to its end.")
     priority: int
     metadata: dict[str, str]
@@ -131,6 +138,7 @@ class RunSummary(Accepted):
 class Run(RunSummary):
     """A run."""
 
+    budget: Budget = Field(description="As of the answer, like `waiting`; of an ended run without its children.")
     input: str | dict[str, Any]
     output: Any = Field(description="Of a run that succeeded: a text, or an object of the agent's `output_schema`.")
 
