@@ -10,6 +10,9 @@ from agentfleet.cli.connect import open_client, speaks_to_the_api
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from rich.table import Table
+
+    from agentfleet.cli.model_costs import ModelCost
     from agentfleet.client import Waiting
 
 MOST = 10_000
@@ -46,11 +49,12 @@ def list_runs(*, status: tuple[str, ...], agent: str | None, limit: int, url: st
 @click.argument("run_id")
 @speaks_to_the_api
 def show(*, run_id: str, url: str | None, api_key: str | None) -> None:
-    """One run, its steps and their attempts."""
+    """One run, its steps and their attempts; what each model cost, if it had several."""
     import json
 
     from rich.table import Table
 
+    from agentfleet.cli.model_costs import by_model, saved
     from agentfleet.cli.terminal import console
 
     terminal = console()
@@ -68,6 +72,23 @@ def show(*, run_id: str, url: str | None, api_key: str | None) -> None:
         tries = ", ".join(attempt.outcome for attempt in step.attempts)
         table.add_row(str(step.seq), step.kind, step.name, step.status, tries, (step.error or {}).get("message", ""))
     terminal.print(table)
+    main = run.model or ""
+    costs = by_model(main, steps)
+    if any(line.model != main for line in costs):
+        terminal.print(_models(main, costs))
+        usd = saved(costs)
+        terminal.print(f"routing {'saved' if usd >= 0 else 'cost'} ${abs(usd):.6f}", highlight=False)
+
+
+def _models(main: str, costs: "list[ModelCost]") -> "Table":
+    from rich.table import Table
+
+    table = Table("model", "calls", "input", "output", "cost", f"at {main}", box=None)
+    for line in costs:
+        at_main = f"${line.at_main_usd:.6f}" if line.at_main_usd else "no price"
+        counts = (str(line.calls), str(line.input_tokens), str(line.output_tokens))
+        table.add_row(line.model, *counts, f"${line.cost_usd:.6f}", at_main)
+    return table
 
 
 def sentence(waiting: "Waiting") -> str:

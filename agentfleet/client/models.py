@@ -83,6 +83,9 @@ class Attempt(_Document):
     release: str | None = None
     claimed_at: datetime
     finished_at: datetime
+    usage: dict[str, Any] | None = None
+    """As the provider reported it."""
+    cost_usd: Decimal = Decimal(0)
 
 
 class Step(_Document):
