@@ -10,7 +10,8 @@ own word (headers) wins whenever it is lower.
 * After idleness the refill begins at the share ``ramp_start`` and grows to all of it within ``ramp`` seconds: the
   provider refuses growth that is too fast.
 * A **gate** keeps everybody out until a time. With ``every`` one call may look each so many seconds, and its success
-  opens the gate: the breaker of an overloaded model, and the way in which a parked account comes back.
+  opens the gate: the breaker of an overloaded model, and the way in which a parked account comes back. The success of
+  a call that was under way before says nothing about new ones.
 * The **queue**: while steps wait for room, nobody new goes first (``queued_until``, renewed by who serves the queue).
 """
 
@@ -51,17 +52,21 @@ class Pace:
 
 @dataclass(slots=True)
 class Gate:
-    """Shut ``until`` a time; with ``every`` it lets one through and shuts again, until somebody succeeds."""
+    """Shut ``until`` a time, whatever happens. With ``every`` one may look each so many seconds, next at ``look_at``,
+    until one of those who were let in after ``since`` succeeds.
+    """
 
     until: float = 0.0
     every: float = 0.0
+    look_at: float = 0.0
+    since: float = 0.0
 
     def wait(self, now: float) -> float:
-        return max(self.until - now, 0.0)
+        return max(self.until - now, self.look_at - now, 0.0)
 
     def pass_one(self, now: float) -> None:
         if self.every > 0:
-            self.until = now + self.every
+            self.look_at = now + self.every
 
     def shut(self, seconds: float, now: float) -> None:
         """At least for ``seconds``, for everybody."""
@@ -69,14 +74,16 @@ class Gate:
 
     def probe(self, every: float, now: float) -> None:
         """From now on one at a time."""
-        self.every, self.until = every, max(self.until, now + every)
+        if self.every == 0:
+            self.since = now
+        self.every, self.look_at = every, max(self.look_at, now + every)
 
-    def open(self) -> bool:
-        """Nothing is wrong any more; whether something was."""
-        was = self.every > 0
-        if was:
-            self.until = self.every = 0.0
-        return was
+    def open(self, begun: float) -> bool:
+        """One who was let in at ``begun`` has succeeded: everybody may; whether that is news."""
+        news = self.every > 0 and begun >= self.since
+        if news:
+            self.every = self.look_at = self.since = 0.0
+        return news
 
 
 @dataclass(slots=True)
@@ -130,9 +137,9 @@ def admit(
 
     ``served`` is what all who wait need together: who says so serves the queue, others are newcomers, who stand behind.
     """
-    if now - bucket.used_at > pace.idle:
-        bucket.ramp_at, bucket.ramp_from = now, pace.ramp_start
     refill(bucket, pace, now)
+    if now - bucket.used_at > pace.idle and bucket.levels == _capacity(bucket.limits, pace):  # else it pays a debt
+        bucket.ramp_at, bucket.ramp_from = now, pace.ramp_start
     ahead = bucket.queued if served is None and now < bucket.queued_until else NOTHING
     count, waits, wanted = 0, list[float](), ahead
     for need in needs:
@@ -168,11 +175,11 @@ def listen(bucket: Bucket, heard: Heard, pace: Pace, now: float) -> None:
     bucket.levels = _lowest(bucket.levels, _told(heard.remaining, UNLIMITED), _capacity(bucket.limits, pace))
 
 
-def succeeded(bucket: Bucket, account: Gate, pace: Pace, now: float) -> None:
-    """A call was answered: what was shut because of failures opens again, slowly."""
+def succeeded(bucket: Bucket, account: Gate, pace: Pace, now: float, *, begun: float) -> None:
+    """A call that was let in at ``begun`` was answered: what was shut because of failures opens again, slowly."""
     bucket.failing = 0
-    account.open()
-    if bucket.gate.open():
+    account.open(begun)
+    if bucket.gate.open(begun):
         refill(bucket, pace, now)
         bucket.ramp_at, bucket.ramp_from = now, pace.ramp_start
 

@@ -105,7 +105,7 @@ class Admitter:
         queue.limits = given.limits
         for axis, limit in zip(("requests", "input_tokens", "output_tokens"), given.limits, strict=True):
             metrics.BUCKET_LIMIT.labels(bucket, axis).set(limit)
-        queue.next_at = self._clock() + (0.0 if given.next_in is None else given.next_in)
+        queue.next_at = self._clock() + min(given.next_in or 0.0, LOOK_EVERY)
         if not given.admitted:
             return 0
         served = turns[: given.admitted]
@@ -128,7 +128,7 @@ class Admitter:
         dispatched = {bell.step_id for bell in doorbells}
         for step_id, need in steps:
             if step_id not in dispatched:
-                self._admission.give_back(need)
+                self._admission.revoke(step_id, need)
         metrics.DISPATCHED.labels("admission").inc(len(doorbells))
         await self._publisher.publish(doorbells)
         return len(doorbells)

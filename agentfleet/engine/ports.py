@@ -76,8 +76,8 @@ class Admission(Protocol):
         """
         ...
 
-    def give_back(self, need: Need) -> None:
-        """A step that was admitted will not call."""
+    def revoke(self, step_id: str, need: Need) -> None:
+        """A step that was admitted will not call: what was taken for it goes back."""
         ...
 
 

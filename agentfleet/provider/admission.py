@@ -46,12 +46,17 @@ class Admission:
         self._paces: dict[str, tuple[float, ...]] = {}
         self._reports: set[asyncio.Task[None]] = set()
 
-    async def reserve(self, need: Need, step_id: str) -> None:
-        """Take what the call needs, unless that was done when its step was admitted; raises ``ProviderBusy``."""
+    async def reserve(self, need: Need, step_id: str) -> float:
+        """Take what the call needs, unless that was done when its step was admitted; when it was let in.
+
+        Raises ``ProviderBusy``.
+        """
+        begun = 0.0
         asked = ("admit", need.bucket, (*NO_SERVICE, self._key("grant", ""), GRANT_TTL, step_id, *axes(need)))
         try:
             async with asyncio.timeout(PATIENCE):
-                count, _, _, _, *waits = await self._batch(asked)
+                count, at, _, _, _, *waits = await self._batch(asked)
+                begun = float(at)
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("admission_alone", bucket=need.bucket, error=str(error) or type(error).__name__)
             found = model.admit(self._own(need.bucket), Gate(), [axes(need)], self._pace, time.monotonic())
@@ -62,17 +67,18 @@ class Admission:
             busy = ProviderBusy(f"{need.bucket} has no room yet, probably in {wait:.1f} s", retry_after=wait)
             busy.need = need
             raise busy
+        return begun
 
     async def admit(self, bucket: str, needs: Sequence[tuple[str, Need]], waiting: Axes) -> Round:
         """Serve the queue: admit steps in order as far as there is room. ``waiting`` is what all who wait need."""
         flat = [value for step_id, need in needs for value in (step_id, *axes(need))]
         operation = ("admit", bucket, ("1", *waiting, self._key("grant", ""), GRANT_TTL, *flat))
-        count, requests, inputs, outputs, *waits = await self._batch(operation)
+        count, _, requests, inputs, outputs, *waits = await self._batch(operation)
         return Round(count, float(waits[0]) if waits else None, (float(requests), float(inputs), float(outputs)))
 
-    def give_back(self, need: Need) -> None:
-        """The call was never made."""
-        self.settle(need.bucket, axes(need), model.NOTHING)
+    def revoke(self, step_id: str, need: Need) -> None:
+        """A step that was admitted will not call: what was taken for it goes back."""
+        self._report("revoke", need.bucket, self._key("grant", step_id), *axes(need))
 
     def settle(self, bucket: str, taken: Axes, used: Axes) -> None:
         """Of what had been taken so much was used, perhaps more."""
@@ -84,9 +90,9 @@ class Admission:
         told = (*heard.limits, *heard.remaining)
         self._report("listen", bucket, *("" if value is None else value for value in told))
 
-    def succeeded(self, bucket: str) -> None:
-        """A call was answered."""
-        self._report("succeeded", bucket)
+    def succeeded(self, bucket: str, begun: float) -> None:
+        """A call that was let in at ``begun`` was answered."""
+        self._report("succeeded", bucket, begun)
 
     def limited(self, bucket: str, seconds: float, *, growth: bool) -> None:
         """429: nobody calls before ``seconds`` have passed. ``growth``: its use grew too fast."""

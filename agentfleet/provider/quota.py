@@ -50,12 +50,12 @@ class Quota:
         counts = not self._reads_count.isdisjoint((group, bucket))
         need = self._estimates.need(request, bucket, warm=warm and not counts, cache_reads_count=counts)
         try:
-            await self.admission.reserve(need, request.step_id)
+            begun = await self.admission.reserve(need, request.step_id)
         except ProviderBusy as busy:
             if request.bundle.spec.get("fallback_models") and await self.admission.shut(bucket):
                 busy.detail["overloaded"] = True  # not full: away, and another model may stand in
             raise
-        return Reservation(self.admission, need, cache_reads_count=counts, probe=self._probe)
+        return Reservation(self.admission, need, begun=begun, cache_reads_count=counts, probe=self._probe)
 
     def learn(self, request: ReasonRequest, usage: Usage) -> None:
         """From a call that was answered."""

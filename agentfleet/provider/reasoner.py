@@ -64,8 +64,7 @@ class AnthropicReasoner:
         except Exception as error:  # noqa: BLE001  # the SDK lets out whatever its transport and parser raise
             failure = _with_evidence(translate(error), call)
             response = getattr(error, "response", None)
-            if response is not None:
-                reservation.opened(response.headers)
+            headers = None if response is None else response.headers
         else:
             count_success(call.answer.model, reasoned.usage, call.first_token)
             count_prompt_cache(request, call.answer.model, reasoned.usage)
@@ -74,7 +73,7 @@ class AnthropicReasoner:
                 self._quota.learn(request, reasoned.usage)
             return reasoned
         # Raised out here: an error keeps the one that was being handled, and that one holds the API key.
-        reservation.failed(failure)
+        reservation.failed(failure, headers)
         count_failure(request.model, failure)
         raise failure
 

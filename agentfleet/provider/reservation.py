@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from agentfleet.domain.admission import Heard
+from agentfleet.domain.admission import NOTHING, Heard
 from agentfleet.domain.errors import (
     Need,
     ProviderBusy,
@@ -14,7 +14,7 @@ from agentfleet.domain.errors import (
     ProviderRateLimited,
     StepError,
 )
-from agentfleet.provider.admission import Admission
+from agentfleet.provider.admission import Admission, axes
 
 NO_WORD_SECONDS = 2.0
 """How long a bucket is left alone after a 429 that does not say for how long."""
@@ -25,10 +25,13 @@ _AXES = ("requests", "input-tokens", "output-tokens")
 
 
 class Reservation:
-    """Of one call. ``probe`` in seconds is how often a parked account is looked at."""
+    """Of one call that was let in at ``begun``. ``probe`` in seconds is how often a parked account is looked at."""
 
-    def __init__(self, admission: Admission, need: Need, *, cache_reads_count: bool, probe: float) -> None:
+    def __init__(
+        self, admission: Admission, need: Need, *, begun: float, cache_reads_count: bool, probe: float
+    ) -> None:
         self.need = need
+        self._begun = begun
         self._admission, self._cache_reads_count, self._probe = admission, cache_reads_count, probe
         self._input_known = False
 
@@ -47,15 +50,21 @@ class Reservation:
     def ended(self, usage: Mapping[str, Any]) -> None:
         """The answer is complete."""
         self._admission.settle(self.need.bucket, (0, 0, self.need.output_tokens), (0, 0, usage["output_tokens"]))
-        self._admission.succeeded(self.need.bucket)
+        self._admission.succeeded(self.need.bucket, self._begun)
 
-    def failed(self, failure: StepError) -> None:
-        """There is no answer; ``failure`` knows from now on what its step has to be admitted for."""
+    def failed(self, failure: StepError, headers: Mapping[str, str] | None = None) -> None:
+        """There is no answer; ``failure`` knows from now on what its step has to be admitted for.
+
+        ``headers`` are those of the refusal. One without limits may come from a gateway, and says nothing about them.
+        """
         bucket = self.need.bucket
+        said = heard(headers or {})
+        if any(limit is not None for limit in said.limits):
+            self._admission.listen(bucket, said)
         if isinstance(failure, ProviderError):
             failure.need = self.need
         if isinstance(failure, ProviderBusy):
-            self._admission.give_back(self.need)
+            self._admission.settle(bucket, axes(self.need), NOTHING)
         elif not self._input_known:  # refused, or never heard of again: its tokens were not taken
             self._admission.settle(bucket, (0, self.need.input_tokens, self.need.output_tokens), (0, 0, 0))
         match failure:
@@ -76,7 +85,7 @@ class Unmetered:
     def opened(self, headers: Mapping[str, str]) -> None: ...
     def begun(self, usage: Mapping[str, Any]) -> None: ...
     def ended(self, usage: Mapping[str, Any]) -> None: ...
-    def failed(self, failure: StepError) -> None: ...
+    def failed(self, failure: StepError, headers: Mapping[str, str] | None = None) -> None: ...
 
 
 def heard(headers: Mapping[str, str]) -> Heard:

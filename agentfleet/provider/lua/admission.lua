@@ -38,7 +38,8 @@ local function capacity(limits)
     return {math.max(1, all[1]), math.max(1, all[2]), math.max(1, all[3])}
 end
 
-local NUMBERS = {'at', 'used_at', 'ramp_at', 'ramp_from', 'ramp_for', 'known', 'failing', 'until', 'every', 'queued_until'}
+local NUMBERS = {'at', 'used_at', 'ramp_at', 'ramp_from', 'ramp_for', 'known', 'failing', 'until', 'every',
+    'look_at', 'since', 'queued_until'}
 local TRIPLES = {'limits', 'levels', 'queued'}
 
 local function load()
@@ -48,12 +49,12 @@ local function load()
         return {
             limits = limits, levels = capacity(limits), queued = {0, 0, 0}, at = now, used_at = now, ramp_at = now,
             ramp_from = pace.ramp_start, ramp_for = pace.ramp, known = 0, failing = 0, ['until'] = 0, every = 0,
-            queued_until = 0,
+            look_at = 0, since = 0, queued_until = 0,
         }
     end
     local values = {}
     for index = 1, #found, 2 do values[found[index]] = number(found[index + 1]) end
-    for _, name in ipairs(NUMBERS) do bucket[name] = values[name] end
+    for _, name in ipairs(NUMBERS) do bucket[name] = values[name] or 0 end
     for _, name in ipairs(TRIPLES) do bucket[name] = {values[name .. 1], values[name .. 2], values[name .. 3]} end
     return bucket
 end
@@ -74,27 +75,32 @@ local function save(bucket)
     redis.call('EXPIRE', KEYS[1], KEPT)
 end
 
+local GATE = {'until', 'every', 'look_at', 'since'}
 local function load_account()
-    local found = redis.call('HMGET', KEYS[2], 'until', 'every')
-    return {['until'] = number(found[1] or 0) or 0, every = number(found[2] or 0) or 0}
+    local found, gate = redis.call('HMGET', KEYS[2], unpack(GATE)), {}
+    for index, name in ipairs(GATE) do gate[name] = number(found[index] or 0) or 0 end
+    return gate
 end
 local function save_account(gate)
-    if gate['until'] == 0 and gate.every == 0 then
+    if gate.every == 0 then
         redis.call('DEL', KEYS[2])
     else
-        redis.call('HSET', KEYS[2], 'until', text(gate['until']), 'every', text(gate.every))
+        for _, name in ipairs(GATE) do redis.call('HSET', KEYS[2], name, text(gate[name])) end
     end
 end
 
-local function gate_wait(gate) return math.max(gate['until'] - now, 0) end
+local function gate_wait(gate) return math.max(gate['until'] - now, gate.look_at - now, 0) end
 local function pass_one(gate)
-    if gate.every > 0 then gate['until'] = now + gate.every end
+    if gate.every > 0 then gate.look_at = now + gate.every end
 end
-local function probe(gate, every) gate.every, gate['until'] = every, math.max(gate['until'], now + every) end
-local function open(gate)
-    local was = gate.every > 0
-    if was then gate['until'], gate.every = 0, 0 end
-    return was
+local function probe(gate, every)
+    if gate.every == 0 then gate.since = now end
+    gate.every, gate.look_at = every, math.max(gate.look_at, now + every)
+end
+local function open(gate, begun)
+    local news = gate.every > 0 and begun >= gate.since
+    if news then gate.every, gate.look_at, gate.since = 0, 0, 0 end
+    return news
 end
 
 local function share(bucket, time)
@@ -136,27 +142,27 @@ local function note_queue(bucket, waiting, served)
     end
 end
 
--- How many are admitted, the bucket's limits, then the wait of each of the others. With a prefix, what the queue's
+-- How many are admitted, the time, the bucket's limits, then the wait of each of the others. With a prefix, what the queue's
 -- servant admits is remembered for `ttl` seconds under prefix .. id; when its worker asks, it was taken already.
 local function admit(bucket, account)
     local serves, total = argument() == '1', axes()
     local served = serves and total or nil
     local prefix, ttl = argument(), argument()
-    if now - bucket.used_at > pace.idle then
+    refill(bucket)
+    if now - bucket.used_at > pace.idle and is_nothing(minus(bucket.levels, capacity(bucket.limits))) then
         bucket.ramp_at, bucket.ramp_from = now, pace.ramp_start
     end
-    refill(bucket)
     local wanted = (not served and now < bucket.queued_until) and bucket.queued or {0, 0, 0}
     local count, waits = 0, {}
     while at_argument < #ARGV do
         local id, need = argument(), axes()
         local wait = math.max(gate_wait(account), wait_for(bucket, wanted, need))
         local grant = prefix ~= '' and not serves and redis.call('GETDEL', prefix .. id)
-        local shut = math.max(gate_wait(account), gate_wait(bucket))
-        if grant and (grant == 'probe' or shut <= 0) then
+        local shut = grant == 'probe' and bucket['until'] - now or math.max(gate_wait(account), gate_wait(bucket))
+        if grant and shut <= 0 then
             count = count + 1
         elseif grant then  -- the provider has refused somebody since
-            bucket.levels = plus(bucket.levels, need)
+            bucket.levels = lowest(plus(bucket.levels, need), capacity(bucket.limits))
             waits[#waits + 1] = text(shut)
             wanted = plus(wanted, need)
         elseif wait <= 0 and is_nothing(wanted) then
@@ -176,13 +182,19 @@ local function admit(bucket, account)
         end
     end
     note_queue(bucket, wanted, served)
-    return {count, text(bucket.limits[1]), text(bucket.limits[2]), text(bucket.limits[3]), unpack(waits)}
+    return {count, text(now), text(bucket.limits[1]), text(bucket.limits[2]), text(bucket.limits[3]), unpack(waits)}
 end
 
-local function settle(bucket)
-    local taken, used = axes(), axes()
+local function give_back(bucket, taken, used)
     refill(bucket)
     bucket.levels = lowest(minus(plus(bucket.levels, taken), used), capacity(bucket.limits))
+end
+local function settle(bucket) give_back(bucket, axes(), axes()) end
+
+-- The step that was granted its room will not call.
+local function revoke(bucket)
+    local key, need = argument(), axes()
+    if redis.call('DEL', key) == 1 then give_back(bucket, need, {0, 0, 0}) end
 end
 
 local function listen(bucket)
@@ -197,9 +209,10 @@ local function listen(bucket)
 end
 
 local function succeeded(bucket, account)
+    local begun = number(argument())
     bucket.failing = 0
-    open(account)
-    if open(bucket) then
+    open(account, begun)
+    if open(bucket, begun) then
         refill(bucket)
         bucket.ramp_at, bucket.ramp_from = now, pace.ramp_start
     end
@@ -225,8 +238,8 @@ local function overloaded(bucket)
 end
 
 local operations = {
-    admit = admit, settle = settle, listen = listen, succeeded = succeeded, limited = limited, overloaded = overloaded,
-    park = function(_, account) probe(account, number(argument())) end,
+    admit = admit, settle = settle, revoke = revoke, listen = listen, succeeded = succeeded, limited = limited,
+    overloaded = overloaded, park = function(_, account) probe(account, number(argument())) end,
 }
 local bucket, account = load(), load_account()
 local answer = operations[ARGV[1]](bucket, account)

@@ -13,6 +13,7 @@ from agentfleet.domain.admission import Bucket, Gate, Heard, Pace
 
 SCRIPT = resources.files("agentfleet.provider").joinpath("lua", "admission.lua").read_text("utf-8")
 FIELDS = ("at", "used_at", "ramp_at", "ramp_from", "ramp_for", "known", "failing", "queued_until")
+GATE = ("until", "every", "look_at", "since")
 
 amounts = st.tuples(st.just(1.0), st.floats(0, 50_000), st.floats(0, 20_000))
 told = st.tuples(*[st.none() | st.floats(1, 1e6)] * 3)
@@ -32,7 +33,8 @@ moves = st.one_of(
     st.tuples(st.just("settle"), amounts, amounts),
     st.tuples(st.just("listen"), told, told),
     st.tuples(st.just("limited"), seconds, st.booleans()),
-    st.tuples(st.sampled_from(["overloaded", "succeeded"])),
+    st.tuples(st.just("overloaded")),
+    st.tuples(st.just("succeeded"), st.floats(0, 200)),
     st.tuples(st.just("park"), seconds),
 )
 
@@ -73,7 +75,7 @@ class Pair:
                 flat = [value for number, need in enumerate(needs) for value in (number, *map(repr, need))]
                 count, *rest = self.run("admit", *queue, "", 0, *flat)
                 assert count == expected.count
-                assert [float(wait) for wait in rest[3:]] == pytest.approx(expected.waits)
+                assert [float(wait) for wait in rest[4:]] == pytest.approx(expected.waits)
             case "settle":
                 model.settle(bucket, *arguments, pace, now)
                 self.run(name, *(repr(value) for axes in arguments for value in axes))
@@ -90,8 +92,9 @@ class Pair:
                 model.overloaded(bucket, pace, now)
                 self.run(name)
             case "succeeded":
-                model.succeeded(bucket, account, pace, now)
-                self.run(name)
+                begun = now - arguments[0]
+                model.succeeded(bucket, account, pace, now, begun=begun)
+                self.run(name, repr(begun))
 
     def stored(self) -> Bucket:
         values = {name.decode(): float(value) for name, value in self.redis.hgetall("bucket").items()}
@@ -99,12 +102,16 @@ class Pair:
             name: tuple(values[f"{name}{axis}"] for axis in (1, 2, 3)) for name in ("limits", "levels", "queued")
         }
         plain = {name: values[name] for name in FIELDS}
-        return Bucket(**triples, **plain, gate=Gate(values["until"], values["every"]))
+        return Bucket(**triples, **plain, gate=Gate(*(values[name] for name in GATE)))
 
 
 def flat(bucket: Bucket) -> list[float]:
     plain = [float(getattr(bucket, name)) for name in FIELDS]
-    return [*plain, bucket.gate.until, bucket.gate.every, *bucket.limits, *bucket.levels, *bucket.queued]
+    return [*plain, *gate_of(bucket.gate), *bucket.limits, *bucket.levels, *bucket.queued]
+
+
+def gate_of(gate: Gate) -> list[float]:
+    return [getattr(gate, name) for name in GATE]
 
 
 @pytest.fixture
@@ -122,5 +129,4 @@ def test_redis_does_what_the_model_says(client, pace, history):
         pair.move(name, *arguments)
         if pair.redis.exists("bucket"):
             assert flat(pair.stored()) == pytest.approx(flat(pair.bucket), rel=1e-9, abs=1e-5)
-        gate = pair.redis.hmget("account", "until", "every")
-        assert [float(value or 0) for value in gate] == pytest.approx([pair.account.until, pair.account.every])
+        assert [float(value or 0) for value in pair.redis.hmget("account", GATE)] == gate_of(pair.account)
