@@ -71,12 +71,9 @@ class Sender:
     async def run_once(self) -> int:
         """Find out about batches in doubt, then send what waits; how many requests, if more probably wait."""
         in_doubt = [one for one in await batches.open_batches(self._db) if one.provider_id is None]
-        for batch in in_doubt:
-            if batch.age >= self._recover_after:
-                await self._recover(batch)
+        busy = {one.account for one in in_doubt if one.age < self._recover_after or not await self._recover(one)}
         waiting = await batches.unbatched(self._db, limit=self._max_requests, max_bytes=MAX_BYTES)
         by_account = await self._requests(waiting)
-        busy = {batch.account for batch in in_doubt}
         sent = 0
         for account, members in by_account.items():
             if account not in busy and self._resting.get(account, 0.0) <= self._clock():
@@ -149,20 +146,21 @@ class Sender:
                 self._resting[account] = self._clock() + (REST if wait is None else wait)
             await batches.close(self._db, batch_id, lost=True, again=again)
 
-    async def _recover(self, batch: OpenBatch) -> None:
-        """Find out whether the provider has the batch; it may take until one that could be it has ended."""
+    async def _recover(self, batch: OpenBatch) -> bool:
+        """Find out whether the provider has the batch; ``False`` while that cannot be told."""
         try:
             found, unsure = await self._find(batch)
         except StepError as error:
             log.warning("batch_still_in_doubt", batch=batch.id, account=batch.account, error=str(error)[:500])
             if classify(error) is Verdict.PERMANENT:  # its account is gone
                 await batches.close(self._db, batch.id, lost=True)
-            return
+            return False
+        log.info("batch_looked_for", batch=batch.id, account=batch.account, found=found, unsure=unsure)
         if found is not None:
             await batches.record(self._db, batch.id, found)
         elif not unsure:
             await batches.close(self._db, batch.id, lost=True, again=True)
-        log.info("batch_looked_for", batch=batch.id, account=batch.account, found=found, unsure=unsure)
+        return found is not None or not unsure
 
     async def _find(self, batch: OpenBatch) -> tuple[str | None, bool]:
         """The provider's id of it; and whether one that has not ended may be it."""

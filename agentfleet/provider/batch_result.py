@@ -16,6 +16,7 @@ from agentfleet.engine.ports import Reasoned
 from agentfleet.provider.answer import clean, storable
 from agentfleet.provider.body import dumps
 from agentfleet.provider.measure import count_success
+from agentfleet.provider.models import max_output
 from agentfleet.provider.prices import cost
 from agentfleet.provider.refusals import refused
 from agentfleet.provider.spans import elements, members
@@ -75,7 +76,14 @@ def _reasoned(line: str, message: Json, day: date) -> Reasoned:
         raw.get("cache_creation_input_tokens") or 0,
         cost({**raw, "service_tier": "batch"}, message["model"], day),
     )
-    turn = Turn(message["stop_reason"], storable(line[start:end]), text, tuple(uses))
+    turn = Turn(
+        message["stop_reason"],
+        storable(line[start:end]),
+        text,
+        tuple(uses),
+        category=(message.get("stop_details") or {}).get("category"),
+        at_limit=usage.output_tokens == max_output(message["model"]),
+    )
     if not isinstance(turn.stop_reason, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # as received
         raise TypeError("there is no stop_reason")
     count_success(message["model"], usage, None)
