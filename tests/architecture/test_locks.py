@@ -12,7 +12,9 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-EXTRAS = [line for extra in PROJECT["optional-dependencies"].values() for line in extra]
+CLOUDS = {"bedrock", "vertex"}
+"""Extras that find a cloud's credentials: what they bring is large, and neither the suite nor the image needs it."""
+EXTRAS = [line for name, extra in PROJECT["optional-dependencies"].items() if name not in CLOUDS for line in extra]
 
 
 def pins(lock: str) -> dict[str, str]:
