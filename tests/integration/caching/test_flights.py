@@ -12,7 +12,8 @@ from agentfleet.caching.flights import Flight, Flights
 from agentfleet.caching.lenient import Lenient
 
 KEY = "test:thing"
-LONG = 20.0
+LONG = 600.0
+"""Longer than a test may take: who waits for it hangs."""
 
 
 @pytest.fixture
@@ -68,7 +69,8 @@ async def test_who_comes_later_does_not_wait(redis: Redis, processes: list[Fligh
     assert (flight.value, flight.leads, flight.waited) == (b"it", False, False)
 
 
-async def test_a_leader_that_fails_is_followed_by_the_next(processes: list[Flights]):
+async def test_a_leader_that_fails_is_followed_by_the_next(processes: list[Flights], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "LEASE", LONG)
     followers: list[asyncio.Task[Flight]] = []
 
     async def fail() -> None:
@@ -82,7 +84,10 @@ async def test_a_leader_that_fails_is_followed_by_the_next(processes: list[Fligh
     assert (await followers[0]).leads
 
 
-async def test_a_leader_that_is_cancelled_is_followed_by_the_next(processes: list[Flights]):
+async def test_a_leader_that_is_cancelled_is_followed_by_the_next(
+    processes: list[Flights], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "LEASE", LONG)
     leading = asyncio.Event()
 
     async def lead() -> None:

@@ -29,7 +29,7 @@ from agentfleet.simulator.scripts import Script
 from agentfleet.simulator.serve import Running, background
 from agentfleet.store.database import Database
 from tests.factories import save_bundle, submit, tally
-from tests.scripted import Bells, Worker
+from tests.scripted import Bells, Worker, until
 
 MODEL = "claude-sonnet-5-5"
 SIBLINGS = 20
@@ -138,7 +138,12 @@ async def test_without_waiting_for_the_first_the_siblings_pay_more_than_without_
     db: Database, sim: Running, reasoner: Callable[..., Reasoner]
 ):
     agent = Agent(name="answerer", model=MODEL, instructions=PREFIX)
-    await run_siblings(db, agent, [reasoner(patience=0), reasoner(patience=0)])
+    clock, log = sim.simulator.clock, sim.simulator.log
+    clock.run(0)  # nobody is answered before all have asked
+    running = asyncio.create_task(run_siblings(db, agent, [reasoner(patience=0), reasoner(patience=0)]))
+    await until(lambda: asyncio.sleep(0, log.in_flight == SIBLINGS), "all have asked")
+    clock.run(1)
+    await running
     assert paid_share(sim) > 1.2
 
 

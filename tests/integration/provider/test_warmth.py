@@ -11,7 +11,8 @@ from agentfleet.engine.ports import ReasonRequest
 from agentfleet.provider.warmth import Warmth
 from tests.integration.provider.talk import ask
 
-LONG = 20.0
+LONG = 600.0
+"""Longer than a test may take: who waits for it hangs."""
 ACCOUNT = "main"
 
 
@@ -96,26 +97,46 @@ async def test_patience_ends(redis: Redis):
 
 
 @pytest.mark.parametrize(
-    ("request_", "account"),
+    ("first", "second"),
     [
-        (sibling("b_short", "Be brief."), ACCOUNT),
-        (sibling("b_off", cache=False), ACCOUNT),
-        (replace(sibling(), model="claude-haiku-5-5"), ACCOUNT),
-        (sibling(), "another"),
+        (sibling("b_short", "Be brief."), sibling("b_short", "Be brief.")),
+        (sibling("b_off", cache=False), sibling("b_off", cache=False)),
+        (sibling(), replace(sibling(), model="claude-haiku-5-5")),
+        (sibling(), sibling("b_other", "other " * 2_000)),
     ],
-    ids=["too short to be cached", "cache=False", "another model", "another account"],
+    ids=["too short to be cached", "cache=False", "another model", "another prefix"],
 )
-async def test_nobody_waits_for_what_would_not_help(processes: list[Warmth], request_: ReasonRequest, account: str):
-    leader, other = Calls(), Calls()
+async def test_nobody_waits_for_what_would_not_help(
+    processes: list[Warmth], first: ReasonRequest, second: ReasonRequest
+):
+    assert await both_go(processes[0], (first, ACCOUNT), (second, ACCOUNT)) == [False, False]
+
+
+async def test_nobody_waits_for_another_organisation(processes: list[Warmth]):
+    assert await both_go(processes[0], (sibling(), ACCOUNT), (sibling(), "another")) == [False, False]
+
+
+async def test_two_bundles_with_one_prefix_are_siblings(processes: list[Warmth]):
+    calls = Calls()
     async with asyncio.TaskGroup() as group:
-        group.create_task(leader.make(processes[0]))
-        await leader.reach(1)
-        group.create_task(other.make(processes[0], request_, account))
-        await other.reach(1)
-        for calls in (leader, other):
-            calls.speak.set()
-            calls.end.set()
-    assert other.begun == [False]
+        group.create_task(calls.make(processes[0]))
+        await calls.reach(1)
+        group.create_task(calls.make(processes[1], sibling("b_newer", max_tokens=7)))
+        calls.speak.set()
+        calls.end.set()
+    assert calls.begun == [False, True]
+
+
+async def both_go(warmth: Warmth, *calls_: tuple[ReasonRequest, str]) -> list[bool]:
+    """Begin each call after the other, none of which speaks before all are under way; which ones were warm."""
+    calls = Calls()
+    async with asyncio.TaskGroup() as group:
+        for number, (request, account) in enumerate(calls_, start=1):
+            group.create_task(calls.make(warmth, request, account))
+            await calls.reach(number)
+        calls.speak.set()
+        calls.end.set()
+    return calls.begun
 
 
 async def test_nobody_waits_with_patience_zero_or_without_redis(redis: Redis):
