@@ -26,6 +26,8 @@ JSON: Final = "application/json"
 MOST: Final = 2**53
 """More is no whole number in JavaScript."""
 MOST_DOLLARS: Final = Decimal(10_000_000)
+CENT: Final = Decimal("0.00000001")
+"""A budget counts dollars in hundred-millionths."""
 MAX_DEPTH: Final = 8
 """Runs of one line: a child of a child of a child ... spends from all of them, and each must be locked."""
 
@@ -127,11 +129,11 @@ def _ceilings(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _dollars(value: Any) -> Decimal | None:
-    """Rounded down to what a budget counts in: a hundred-millionth of a dollar."""
+    """Rounded to what a budget counts in."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        dollars = Decimal(str(value)).quantize(Decimal("0.00000001"))
-    except InvalidOperation:
+        dollars = Decimal(str(value)).quantize(CENT)
+        return dollars if 0 < dollars < MOST_DOLLARS else None
+    except InvalidOperation:  # no number, too many digits, not a number
         return None
-    return dollars if 0 < dollars < MOST_DOLLARS else None

@@ -7,6 +7,7 @@ import click
 from agentfleet.cli.accounts import accounts
 from agentfleet.cli.alerts import alerts
 from agentfleet.cli.batches import batches
+from agentfleet.cli.budgets import budgets
 from agentfleet.cli.cache import cache
 from agentfleet.cli.dead_letters import dead_letters
 from agentfleet.cli.demo import demo
@@ -18,6 +19,7 @@ from agentfleet.cli.migrate import migrate
 from agentfleet.cli.problems import explained
 from agentfleet.cli.run import run
 from agentfleet.cli.runs import runs
+from agentfleet.cli.tenants import tenants
 from agentfleet.cli.version import version
 
 
@@ -47,7 +49,7 @@ def main() -> None:
 
 
 COMMANDS = (
-    *(demo, dev, run, runs, dead_letters, alerts, batches, cache, accounts, doctor, keys, migrate),
+    *(demo, dev, run, runs, dead_letters, budgets, tenants, alerts, batches, cache, accounts, doctor, keys, migrate),
     *map(launcher, PROGRAMS),
     version,
 )

@@ -2,12 +2,14 @@
 
 from agentfleet.client.client import Client
 from agentfleet.client.errors import ApiProblem, ClientError, Unreachable, WaitTimeout
-from agentfleet.client.models import AgentInfo, Attempt, DeadLetter, Event, Run, Step, Usage, Waiting
+from agentfleet.client.models import AgentInfo, Attempt, Budget, Budgets, DeadLetter, Event, Run, Step, Usage, Waiting
 
 __all__ = [
     "AgentInfo",
     "ApiProblem",
     "Attempt",
+    "Budget",
+    "Budgets",
     "Client",
     "ClientError",
     "DeadLetter",

@@ -3,10 +3,11 @@
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Final, Literal, Self
 
 from agentfleet.client.errors import WaitTimeout
-from agentfleet.client.models import SETTLED, AgentInfo, DeadLetter, Event, Run, Step
+from agentfleet.client.models import SETTLED, AgentInfo, Budgets, DeadLetter, Event, Run, Step
 from agentfleet.client.stream import follow
 from agentfleet.client.transport import Transport
 
@@ -44,12 +45,14 @@ class Client:
         metadata: Mapping[str, str] | None = None,
         deadline: float | str | None = None,
         lane: Literal["batch", "direct"] | None = None,
+        parent_run_id: str | None = None,
     ) -> Run:
         """Submit a run; when this returns, it is durable.
 
         ``key`` makes it one run however often it is submitted, by whichever process; without one, this call's own
         retries still make one run. ``deadline`` is in seconds from now, or a text like ``6h``; with
-        ``lane="batch"`` the run uses it to wait for Message Batches, at half the price.
+        ``lane="batch"`` the run uses it to wait for Message Batches, at half the price. A run with
+        ``parent_run_id`` spends from that run's budget, too, and is cancelled with it.
         """
         body = {
             "agent": agent,
@@ -58,6 +61,7 @@ class Client:
             "metadata": metadata or {},
             "deadline": deadline,
             "lane": lane,
+            "parent_run_id": parent_run_id,
         }
         body = {name: value for name, value in body.items() if value is not None}
         headers = {"Idempotency-Key": key or str(uuid.uuid4())}
@@ -82,6 +86,17 @@ class Client:
     def result(self, run_id: str) -> Any:
         """The output of a run that succeeded; any other answers with an ``ApiProblem`` that says why there is none."""
         return self._transport.json("GET", f"/v1/runs/{run_id}/result")["output"]
+
+    def change_budget(self, run_id: str, **ceilings: int | Decimal | None) -> Run:
+        """Give the run other ceilings, by name: ``max_steps``, ``max_tool_calls``, ``max_tokens``, ``max_cost_usd``;
+        ``None`` lifts one. What waits for them goes on at once.
+        """
+        budget = {name: str(value) if isinstance(value, Decimal) else value for name, value in ceilings.items()}
+        return Run.model_validate(self._transport.json("PATCH", f"/v1/runs/{run_id}", body={"budget": budget}))
+
+    def budgets(self) -> Budgets:
+        """What the tenant may still spend today."""
+        return Budgets.model_validate(self._transport.json("GET", "/v1/budgets"))
 
     def cancel(self, run_id: str) -> Run:
         """End the run at once. Harmless when it was cancelled before."""

@@ -1,6 +1,6 @@
 """The documents of the API as values. Fields that this version does not know are left out; new ones break nobody."""
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -45,6 +45,37 @@ class Waiting(_Document):
     expected_finish: Expected | None = None
 
 
+class Amounts(_Document):
+    """So much of every dimension; ``None``: there is no ceiling."""
+
+    steps: int | None = None
+    tool_calls: int | None = None
+    tokens: int | None = None
+    cost_usd: Decimal | None = None
+
+
+class Budget(_Document):
+    """What may be spent, as of the answer; ``held`` is reserved for steps that run."""
+
+    max: Amounts
+    used: Amounts
+    held: Amounts
+    remaining: Amounts
+
+
+class DayBudget(Budget):
+    """What the tenant may spend in a day, in UTC."""
+
+    day: date
+    resets_at: datetime
+
+
+class Budgets(_Document):
+    """The tenant's budgets; ``None``: it has no cap."""
+
+    tenant_day: DayBudget | None = None
+
+
 class Run(_Document):
     """A run. What the answer to a submit and a list leave out has its default."""
 
@@ -60,6 +91,8 @@ class Run(_Document):
     metadata: dict[str, str] = {}
     error: dict[str, Any] | None = None
     usage: Usage = Usage()
+    budget: Budget | None = None
+    parent_run_id: str | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
     input: Any = None
