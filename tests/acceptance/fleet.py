@@ -296,5 +296,5 @@ class Fleet:
     def _forget_runs(self) -> None:
         while True:
             with suppress(psycopg.errors.DeadlockDetected):  # the duties are at work
-                self.query("TRUNCATE runs, dead_letters CASCADE")
+                self.query("TRUNCATE runs, dead_letters, batches CASCADE")
                 return
