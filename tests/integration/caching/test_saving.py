@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -17,7 +18,7 @@ from agentfleet import Agent, tool
 from agentfleet.agents.bundle import bundle_of
 from agentfleet.agents.registry import Registry
 from agentfleet.agents.toolbox import AgentToolbox
-from agentfleet.domain.model import NextStep, StepKind
+from agentfleet.domain.model import Message, NextStep, StepKind
 from agentfleet.domain.plan import LoopState
 from agentfleet.engine.ports import Reasoner
 from agentfleet.provider.factory import make_reasoner
@@ -29,6 +30,7 @@ from agentfleet.simulator.scripts import Script
 from agentfleet.simulator.serve import Running, background
 from agentfleet.store.database import Database
 from tests.factories import save_bundle, submit, tally
+from tests.integration.provider.talk import ask, message
 from tests.scripted import Bells, Worker, until
 
 MODEL = "claude-sonnet-5-5"
@@ -174,3 +176,20 @@ async def test_forty_results_of_parallel_tools_do_not_hide_what_was_cached_befor
                for entry in sim.simulator.log.entries]  # fmt: skip
     assert read(sim) == [0, *prompts[:-1]]
     assert counted("missed") == missed
+
+
+async def test_a_run_that_waits_ten_minutes_each_time_pays_for_its_past_twice_and_never_again(
+    sim: Running, reasoner: Callable[..., Reasoner]
+):
+    model = reasoner()
+    said = [message(0, "user", "word " * 24_000)]
+    age: float | None = None
+    for turn in range(1, 8, 2):
+        answered = await model.reason(replace(ask(*said), prompt_age=age), None)
+        said += [Message(turn, 0, "assistant", answered.turn.content), message(turn + 1, "user", "Go on.")]
+        age = 600.0
+        sim.simulator.clock.advance(age)
+    written = [entry.usage["cache_creation"] for entry in sim.simulator.log.entries]
+    assert [one["ephemeral_5m_input_tokens"] > 30_000 for one in written] == [True, False, False, False]
+    assert [one["ephemeral_1h_input_tokens"] > 30_000 for one in written] == [False, True, False, False]
+    assert [tokens > 30_000 for tokens in read(sim)] == [False, False, True, True]
