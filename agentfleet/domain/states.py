@@ -39,7 +39,7 @@ class StepState(StrEnum):
     DEAD = "dead"
     """Given up on; a dead letter waits for a human."""
     CANCELLED = "cancelled"
-    """Its run was cancelled, expired or failed."""
+    """Its run was cancelled, expired or failed; or its model gave way to another, which a step after it asks."""
 
 
 class StepEvent(StrEnum):

@@ -15,6 +15,7 @@ from agentfleet.domain.errors import InvalidInput
 from agentfleet.provider import eventstream, sse
 from agentfleet.provider.account import FIELD, Account, Platform
 from agentfleet.provider.connections import Connections
+from agentfleet.provider.redact import redact
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
@@ -41,7 +42,10 @@ class Endpoint:
     def __init__(self, account: Account, connections: Connections) -> None:
         check_extra(account)
         self.account = account
-        self.client = _client(account, connections)
+        try:
+            self.client = _client(account, connections)
+        except Exception as error:  # noqa: BLE001  # the SDK's own words for what its environment lacks or doubles
+            raise InvalidInput(f"{FIELD}: account {account.name!r}", redact(str(error))) from None
 
     def path(self, model: str) -> str:
         """Where a streaming call for ``model`` is posted, below the base URL."""

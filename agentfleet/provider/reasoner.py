@@ -66,7 +66,7 @@ class AnthropicReasoner:
             response = getattr(error, "response", None)
             headers = None if response is None else response.headers
         else:
-            count_success(call.answer.model, reasoned.usage, call.first_token)
+            count_success(call.answer.model, reasoned.usage, call.first_token, endpoint.account.platform)
             count_prompt_cache(request, call.answer.model, reasoned.usage)
             reservation.ended(call.answer.usage)
             if self._quota is not None:
@@ -74,7 +74,7 @@ class AnthropicReasoner:
             return reasoned
         # Raised out here: an error keeps the one that was being handled, and that one holds the API key.
         reservation.failed(failure, headers)
-        count_failure(request.model, failure)
+        count_failure(request.model, failure, endpoint.account.platform)
         raise failure
 
     async def close(self) -> None:

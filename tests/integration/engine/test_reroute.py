@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -71,6 +71,19 @@ async def test_each_turn_is_for_the_model_of_its_route(db, bells):
     assert model.asked == [MODEL, SMALL, MODEL, MODEL]
     assert found.run.state == "succeeded"
     assert [step.name for step in found.steps if step.kind == "reason"] == model.asked, "and the steps say so"
+
+
+async def test_a_run_is_pinned_to_the_account_that_answered(db, bells):
+    asked: list[str | None] = []
+
+    class Answers(Models):
+        async def reason(self, request, on_text):
+            asked.append(request.account)
+            return replace(await super().reason(request, on_text), account=f"account-{len(asked)}")
+
+    found = await run(db, bells, Answers([ask_for("look"), ask_for("look"), answer()]))
+    assert asked == [None, "account-1", "account-2"]
+    assert found.run.account == "account-3"
 
 
 async def test_the_size_of_the_conversation_may_decide(db, bells):

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from agentfleet.domain.errors import (
     InvalidInput,
@@ -145,6 +146,8 @@ async def test_a_turn_is_read_and_paid_for_on_every_platform(platform: str, clou
     reasoned = await reason(platform)
     assert json.loads(reasoned.turn.content) == [{"type": "text", "text": "Grüß Gott"}]
     assert reasoned.account == "cloud"
+    sample = {"provider": platform, "model": MODEL, "code": "200"}
+    assert REGISTRY.get_sample_value("agentfleet_llm_requests_total", sample)
     assert reasoned.request_id == "req_aws"
     assert reasoned.usage.cost_usd == Decimal("0.000104")
 
@@ -187,6 +190,12 @@ async def test_a_model_that_the_account_does_not_serve_is_not_asked_for(cloud: C
     with pytest.raises(ProviderModelUnknown, match=MODEL):
         await reason("vertex", models={"claude-opus-5": "claude-opus-5"})
     assert cloud.requests == []
+
+
+def test_what_the_sdk_refuses_is_told_of_the_account(monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_FOUNDRY_BASE_URL", "https://elsewhere")
+    with pytest.raises(InvalidInput, match="account 'cloud': base_url and resource are mutually exclusive"):
+        Endpoint(account("foundry", "", base_url=None, resource="r"), Connections(Limits(10)))
 
 
 @pytest.mark.parametrize(
