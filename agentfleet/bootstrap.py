@@ -197,7 +197,7 @@ def provider_limits(settings: Settings) -> Limits:
 
 def admission(settings: Settings, redis: Redis) -> Admission:
     """The provider's buckets, as this process sees them."""
-    pace = Pace(burst=settings.provider_burst, ramp=settings.provider_ramp)
+    pace = Pace(burst=settings.provider_burst, ramp=settings.provider_ramp, probe=settings.provider_overload_probe)
     return Admission(redis, prefix=settings.redis_prefix, pace=pace, caps=read_caps(settings.provider_limits).axes)
 
 

@@ -107,6 +107,9 @@ class Settings(BaseSettings):
         ge=0,
         description="Longest wait of a call for the first words of another one with the same long tools and instructions: then it reads them from the provider's cache instead of writing them once more. 0: nobody waits.",
     )
+    provider_overload_probe: Seconds = Field(
+        default=10.0, description="How often a model is tried that was overloaded three times in a row."
+    )
     provider_probe: Seconds = Field(
         default=300.0, description="How often a parked account is tried: each try may be refused again."
     )

@@ -11,8 +11,8 @@
        ├─ ProviderError
        │  ├─ ProviderRateLimited  429: come back at ``retry_after``
        │  ├─ ProviderBusy         admission: no room in the bucket yet; nothing was sent
-       │  ├─ ProviderOverloaded   529, or overloaded inside a stream
-       │  ├─ ProviderUnavailable  5xx, timeouts, broken or truncated streams
+       │  ├─ ProviderOverloaded   529, 503, or overloaded inside a stream
+       │  ├─ ProviderUnavailable  other 5xx, timeouts, broken or truncated streams
        │  ├─ ProviderParked       the account cannot be used: spend cap, credentials, permission
        │  ├─ ProviderTooLarge     413, or a prompt longer than the model's context window
        │  ├─ ProviderModelUnknown 404: no such model, or not for this account
@@ -122,11 +122,11 @@ class ProviderBusy(ProviderError):
 
 
 class ProviderOverloaded(ProviderError):
-    """529 or ``overloaded_error`` inside a stream: nothing to obey but patience."""
+    """529, 503 or ``overloaded_error`` inside a stream: nothing to obey but patience."""
 
 
 class ProviderUnavailable(ProviderError):
-    """The provider or the way to it is broken: 408, 409, 5xx, connection errors, stalls, truncated streams."""
+    """The provider or the way to it is broken: 408, 409, other 5xx, connection errors, stalls, truncated streams."""
 
 
 class ProviderParked(ProviderError):

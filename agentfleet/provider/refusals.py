@@ -101,6 +101,8 @@ def _class(
         return ProviderUnavailable
     if cls is ProviderUnavailable and wait is not None:
         return ProviderRateLimited  # told when to come back: that is a refusal, which costs no attempt
+    if cls is ProviderUnavailable and status == 503 and code is None:
+        return ProviderOverloaded  # unavailable to all: it passes, and five attempts would not outlast it
     return cls
 
 

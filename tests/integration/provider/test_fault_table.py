@@ -83,8 +83,8 @@ def rejected(status: int, kind: str, error: type[e.ProviderError] = e.ProviderRe
     return Fails(error, Verdict.PERMANENT, status, kind)
 
 
-def overloaded(status: int) -> Fails:
-    return Fails(e.ProviderOverloaded, Verdict.OVERLOADED, status, "overloaded_error")
+def overloaded(status: int, kind: str = "overloaded_error") -> Fails:
+    return Fails(e.ProviderOverloaded, Verdict.OVERLOADED, status, kind)
 
 
 EXPECTED: dict[str, Fails | Turns] = {
@@ -114,7 +114,7 @@ EXPECTED: dict[str, Fails | Turns] = {
     "server_error_html": broken(500),
     "server_error_empty": broken(500),
     "bad_gateway": broken(502),
-    "unavailable": broken(503, "api_error"),
+    "unavailable": overloaded(503, "api_error"),
     "unavailable_retry_after": limited((3, 3), 503),
     "gateway_timeout": broken(504, "timeout_error"),
     "overloaded": overloaded(529),
