@@ -46,7 +46,7 @@ class Flights:
         self._lenient = Lenient()
         self._cuts = cuts
         self._join, self._renew = script(redis, "join"), script(redis, "renew")
-        self._looking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._lookouts: WeakValueDictionary[str, _Lookout] = WeakValueDictionary()
 
     @asynccontextmanager
     async def join(
@@ -72,18 +72,18 @@ class Flights:
         await self._extend(flight, 0)
 
     async def _await_turn(self, key: str, patience: float, valid: Sequence[str | int]) -> Flight:
-        looking = self._looking.setdefault(key, asyncio.Lock())
-        waited = looking.locked()
+        lookout = self._lookouts.setdefault(key, _Lookout())
+        before = lookout.naps
         try:
-            async with asyncio.timeout(patience), looking:
+            async with asyncio.timeout(patience), lookout:
                 pause = FIRST_LOOK
                 while (flight := await self._ask(key, valid)) is None:
-                    waited = True
+                    lookout.naps += 1
                     await asyncio.sleep(pause)
                     pause = min(1.5 * pause, LAST_LOOK)
         except TimeoutError:
-            return Flight(waited=True)
-        flight.waited = waited
+            flight = Flight()
+        flight.waited = lookout.naps > before
         return flight
 
     async def _ask(self, key: str, valid: Sequence[str | int]) -> Flight | None:
@@ -108,6 +108,12 @@ class Flights:
 
     async def _extend(self, flight: Flight, lease: float) -> int | None:
         return await self._lenient(lambda: self._renew([_lead(flight.key)], [flight.token, _milliseconds(lease)]))
+
+
+class _Lookout(asyncio.Lock):
+    """Held by the one who looks; ``naps`` counts how often it found that somebody else leads."""
+
+    naps = 0
 
 
 def script(redis: Redis, name: str) -> AsyncScript:

@@ -40,7 +40,7 @@ async def look(flights: Flights, patience: float = LONG) -> Flight:
 async def looking(processes: list[Flights], each: int) -> list["asyncio.Task[Flight]"]:
     """``each`` waiters per process, every one of which has begun to wait."""
     tasks = [asyncio.create_task(look(flights)) for flights in processes for _ in range(each)]
-    while not all(flights._looking.get(KEY) is not None for flights in processes):  # noqa: ASYNC110
+    while not all((lookout := flights._lookouts.get(KEY)) and lookout.naps for flights in processes):  # noqa: ASYNC110
         await asyncio.sleep(0)
     return tasks
 
@@ -67,6 +67,15 @@ async def test_who_comes_later_does_not_wait(redis: Redis, processes: list[Fligh
     await land(redis)
     flight = await look(processes[0])
     assert (flight.value, flight.leads, flight.waited) == (b"it", False, False)
+
+
+async def test_only_who_found_somebody_leading_has_waited(redis: Redis, processes: list[Flights]):
+    async with processes[0].join(KEY, patience=LONG):
+        waiting = await looking(processes[:1], 5)
+        await land(redis)
+        assert [flight.waited for flight in await asyncio.gather(*waiting)] == [True] * 5
+    flights = await asyncio.gather(*(look(processes[0]) for _ in range(25)))
+    assert [flight.waited for flight in flights] == [False] * 25
 
 
 async def test_a_leader_that_fails_is_followed_by_the_next(processes: list[Flights], monkeypatch: pytest.MonkeyPatch):
