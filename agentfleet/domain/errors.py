@@ -29,6 +29,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from agentfleet.domain.budget import Usage
+
 
 class AgentFleetError(Exception):
     """The root of everything agentfleet raises on purpose."""
@@ -84,10 +86,12 @@ class ProviderError(StepError):
 
     ``status`` is the HTTP status (200 for an error inside a stream), ``error_type`` and ``error_code`` are the
     provider's words, ``request_id`` is what its support asks for, ``retry_after`` is in seconds. ``need``, where it is
-    known, is what the step has to be admitted for when it comes back.
+    known, is what the step has to be admitted for when it comes back. ``usage``, where the answer had begun, is the
+    least that it has cost; ``detail["usage"]`` is what the provider had said of it.
     """
 
     need: Need | None = None
+    usage: Usage | None = None
 
     def __init__(
         self,

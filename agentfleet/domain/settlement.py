@@ -140,6 +140,8 @@ def gave_way(claimed: Claimed, error: ProviderError, step: NextStep) -> Settleme
         verdict=verdict.value,
         error=json.dumps(described),
         request_id=error.request_id,
+        usage=error.usage or Usage(),
+        usage_raw=_half(error),
         steps=(step,),
         events=(_step_event(EventType.STEP_REROUTED, claimed, {"to": step.name, "why": described["class"]}),),
     )
@@ -209,6 +211,8 @@ def failed(
         fingerprint=_fingerprint(attempted, described) if event is StepEvent.BURY else None,
         error=text,
         request_id=error.request_id if isinstance(error, ProviderError) else None,
+        usage=(error.usage if isinstance(error, ProviderError) else None) or Usage(),
+        usage_raw=_half(error),
         events=tuple(events),
         run=run,
     )
@@ -229,6 +233,11 @@ def snoozed(attempted: Attempted, seconds: float, blocked_on: str) -> Settlement
         blocked_on=blocked_on,
         events=(event,),
     )
+
+
+def _half(error: BaseException) -> str | None:
+    """What the provider had said of an answer that broke off; its cost counts like any other."""
+    return json.dumps(error.detail["usage"]) if isinstance(error, ProviderError) and error.usage is not None else None
 
 
 def describe(error: BaseException, verdict: Verdict) -> dict[str, Any]:

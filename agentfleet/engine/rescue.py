@@ -19,6 +19,7 @@ import structlog
 from agentfleet.domain.errors import EffectUnknown, LeaseExpired, StepError
 from agentfleet.domain.retry import RetryPolicy
 from agentfleet.domain.settlement import failed
+from agentfleet.domain.waste import Cause
 from agentfleet.engine.ports import Publisher
 from agentfleet.engine.settle import Settler
 from agentfleet.store import steps
@@ -87,6 +88,7 @@ class Rescuer:
         )
         if taken:
             metrics.RESCUED.inc()
+            metrics.WASTED_TOKENS.labels(Cause.CRASHED.value).inc(one.prompt_tokens)
             metrics.RUN_RECOVERY.observe(one.overdue)
             log.warning(
                 "step_rescued", run_id=one.run_id, step_id=one.step_id, worker=one.worker, overdue=round(one.overdue, 1)

@@ -19,6 +19,7 @@ import structlog
 from agentfleet.domain.model import Settlement
 from agentfleet.domain.settlement import EventType
 from agentfleet.domain.states import StepEvent
+from agentfleet.domain.waste import Cause
 from agentfleet.engine.batcher import Batcher
 from agentfleet.engine.ports import Publisher
 from agentfleet.store import settlements as store
@@ -60,6 +61,7 @@ class Settler:
             _count(settlement)
         elif not settlement.expired_only:  # a rescue that comes too late is no zombie
             metrics.FENCE_REJECTIONS.inc()
+            _count_waste(Cause.DROPPED, settlement)
             log.warning("result_dropped", step_id=settlement.step_id, run_id=settlement.run_id, fence=settlement.fence)
         return ours
 
@@ -140,8 +142,16 @@ def _count(settlement: Settlement) -> None:
             metrics.DEAD_LETTERS.labels(settlement.verdict or "").inc()
         case _:
             pass
+    if settlement.event is not StepEvent.SUCCEED:
+        _count_waste(Cause.HALF_STREAM, settlement)
     if settlement.blocked_on == "budget":
         metrics.BUDGET_BLOCKS.inc()
     for event in settlement.events:
         if event.type == EventType.RUN_BUDGET_ALERT:
             metrics.BUDGET_ALERTS.labels("run").inc()
+
+
+def _count_waste(cause: Cause, settlement: Settlement) -> None:
+    if settlement.usage.context_tokens:
+        metrics.WASTED_TOKENS.labels(cause.value).inc(settlement.usage.context_tokens)
+        metrics.WASTED_COST.labels(cause.value).inc(float(settlement.usage.cost_usd))

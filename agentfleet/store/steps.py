@@ -46,6 +46,8 @@ class Expired:
     overdue: float
     company: Company
     deaths: list[dict[str, Any]]
+    prompt_tokens: int
+    """Of a model call: its prompt, as far as that was known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +131,18 @@ async def bury_message(db: Database, dead_letter_id: str, raw: bytes, problem: s
 
 
 def _expired(row: tuple[Any, ...]) -> Expired:
-    size, likelier, tied, quick, deaths = row[13:]
+    size, likelier, tied, quick, deaths, prompt_tokens = row[13:]
     company = ALONE if size is None else Company(size, likelier, tied, quick)
-    return Expired(row[0], row[1], row[2], StepKind(row[3]), *row[4:13], company=company, deaths=deaths)
+    return Expired(
+        row[0],
+        row[1],
+        row[2],
+        StepKind(row[3]),
+        *row[4:13],
+        company=company,
+        deaths=deaths,
+        prompt_tokens=prompt_tokens,
+    )
 
 
 def _doorbell(row: tuple[Any, ...]) -> Doorbell:

@@ -44,6 +44,10 @@ PROMPT_CACHE = Counter(
 RESPONSE_CACHE = Counter(
     "agentfleet_response_cache_total", "Looks for an answer or a tool's result of before.", ["kind", "result"]
 )
+WASTED_TOKENS = Counter(
+    "agentfleet_wasted_tokens_total", "Tokens that brought nothing, where it is known at once; see `usage`.", ["cause"]
+)
+WASTED_COST = Counter("agentfleet_wasted_usd_total", "What those tokens cost, where that is known.", ["cause"])
 TOOL_CALLS = Counter("agentfleet_tool_calls_total", "Tool calls.", ["tool", "decision"])
 FENCE_REJECTIONS = Counter("agentfleet_fence_rejections_total", "Results dropped because the step was no longer ours.")
 LEASES_LOST = Counter("agentfleet_leases_lost_total", "Steps given up because they were no longer ours.")

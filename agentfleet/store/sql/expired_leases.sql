@@ -1,5 +1,5 @@
 -- Rescue, first half: whose lease has ended? Called by engine.rescue, which settles each as a crashed attempt; settling
--- checks fence and lease again, so nothing is locked here. Indexes: steps_lease, attempts_pkey.
+-- checks fence and lease again, so nothing is locked here. Indexes: steps_lease, attempts_pkey, runs_pkey.
 WITH suspect AS (
     -- Tools that had crashed before and ran in a worker that lost a lease now, this one or another; `likelier`: how many
     -- of them are likelier to have killed it.
@@ -23,7 +23,8 @@ SELECT s.id::text, s.run_id::text, s.agent, s.kind, s.name, s.seq, s.effect, s.f
                 SELECT a.worker, a.fence, a.attempt + 1, a.claimed_at, a.finished_at FROM attempts a
                 WHERE a.step_id = s.id AND a.verdict = 'crashed' ORDER BY a.fence DESC LIMIT 9
             )
-        ) AS d)
+        ) AS d),
+       CASE WHEN s.kind = 'reason' THEN coalesce(s.input_estimate, (SELECT prompt_tokens FROM runs WHERE id = s.run_id), 0) ELSE 0 END
 FROM steps s LEFT JOIN suspect p ON p.id = s.id
 WHERE s.state = 'running' AND s.lease_until < agentfleet_now()
 ORDER BY s.lease_until, s.claimed_at, s.id LIMIT %(limit)s

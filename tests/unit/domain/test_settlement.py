@@ -246,3 +246,16 @@ def test_a_model_call_tells_its_cost_and_a_tool_call_counts_as_one() -> None:
 @given(failures)
 def test_what_is_buried_has_a_fingerprint_and_nothing_else_has_one(done: Settlement) -> None:
     assert (done.fingerprint is not None) == (done.event is StepEvent.BURY)
+
+
+def test_an_answer_that_broke_off_counts_with_what_it_cost() -> None:
+    error = e.ProviderUnavailable("the stream broke", usage={"input_tokens": 900, "output_tokens": 1})
+    error.usage = Usage(900, 1, cost_usd=Decimal("0.0018"))
+    done = fail(error)
+    assert (done.usage, json.loads(done.usage_raw or "")) == (error.usage, {"input_tokens": 900, "output_tokens": 1})
+    assert done.prompt_tokens is None  # the next prompt does not begin with half an answer
+
+
+def test_an_error_without_an_answer_costs_nothing() -> None:
+    done = fail(e.ProviderUnavailable("no connection"))
+    assert (done.usage, done.usage_raw) == (Usage(), None)
