@@ -2,7 +2,7 @@
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
@@ -20,7 +20,12 @@ PATIENCE = 30.0
 @click.argument("agent")
 @click.option("--input", "given", required=True, help="A text, or a JSON object; - reads it from standard input.")
 @click.option("--key", help="Idempotency key: the same key and input make one run, however often it is submitted.")
-@click.option("--deadline", type=click.FloatRange(0, min_open=True), help="Seconds after which the run expires.")
+@click.option("--deadline", help="When the run expires, from now: seconds, or a text like 90m, 6h, 1d12h.")
+@click.option(
+    "--lane",
+    type=click.Choice(["batch", "direct"]),
+    help="batch: wait for Message Batches, at half the price, as far as the deadline allows. Default: by the deadline.",
+)
 @click.option("--quiet", is_flag=True, help="Print the output and nothing else.")
 @speaks_to_the_api
 @click.pass_context
@@ -30,7 +35,8 @@ def run(
     agent: str,
     given: str,
     key: str | None,
-    deadline: float | None,
+    deadline: str | None,
+    lane: Literal["batch", "direct"] | None,
     quiet: bool,
     url: str | None,
     api_key: str | None,
@@ -45,7 +51,7 @@ def run(
     terminal = console(stderr=True)
     terminal.quiet = quiet
     with open_client(url, api_key) as client:  # an API that is not there is told at once
-        accepted = client.submit(agent, read_input(given), key=key, deadline=deadline)
+        accepted = client.submit(agent, read_input(given), key=key, deadline=read_deadline(deadline), lane=lane)
     with open_client(url, api_key, patience=PATIENCE) as client:
         follower = Follower(terminal, accepted)
         try:
@@ -60,6 +66,14 @@ def run(
     follower.sum_up(ended)
     print_output(ended)
     ctx.exit(0 if ended.status == "succeeded" else 1)
+
+
+def read_deadline(given: str | None) -> float | str | None:
+    """Seconds if it is a number; otherwise the API says whether it is a duration."""
+    try:
+        return None if given is None else float(given)
+    except ValueError:
+        return given
 
 
 def read_input(given: str) -> Any:
