@@ -39,6 +39,7 @@ def run_summary(row: Record, model: str, why: Waiting | None) -> Document:
         "waiting": None if why is None else waiting(why),
         "model": model,
         "bundle_id": row.bundle_id,
+        "account": row.account,
         "parent_run_id": None if row.parent_run_id is None else str(row.parent_run_id),
         "priority": row.priority,
         "metadata": raw(row.metadata),

@@ -88,6 +88,8 @@ class Run(_Document):
     waiting: Waiting | None = None
     """None while something of it runs, and when it has ended."""
     model: str | None = None
+    account: str | None = None
+    """The provider account that answers its model calls, once one has."""
     metadata: dict[str, str] = {}
     error: dict[str, Any] | None = None
     usage: Usage = Usage()
@@ -159,6 +161,42 @@ class DeadLetter(_Document):
     error: dict[str, Any]
     created_at: datetime
     resolved_at: datetime | None = None
+
+
+class Wasted(_Document):
+    """What brought nothing, for one cause. ``estimated``: nobody has told what it cost."""
+
+    cause: str
+    calls: int
+    tokens: int
+    cost_usd: Decimal
+    estimated: bool
+
+
+class UsageLine(_Document):
+    """What one key used. ``saved_usd`` is by how it was saved; ``wasted_usd`` is a part of the cost and the estimate."""
+
+    key: str
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    cost_usd: Decimal
+    estimated_usd: Decimal
+    saved_usd: dict[str, Decimal]
+    wasted_usd: Decimal
+    wasted: list[Wasted]
+
+
+class UsageReport(_Document):
+    """What runs that were accepted from ``since`` to ``until`` used: the dearest line first, and all of them."""
+
+    since: datetime
+    until: datetime
+    by: str
+    total: UsageLine
+    data: list[UsageLine]
 
 
 class AgentInfo(_Document):

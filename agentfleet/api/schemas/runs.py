@@ -125,6 +125,7 @@ class RunSummary(Accepted):
     model: str
     parent_run_id: Id | None = Field(description="The run out of whose budget it spends, too; it ends with it.")
     bundle_id: str = Field(description="Names the prompt, tools, model and limits that the run keeps to its end.")
+    account: str | None = Field(None, description="The provider account that answers its model calls, once one has.")
     priority: int
     metadata: dict[str, str]
     error: Error | None
