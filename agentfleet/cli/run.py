@@ -29,7 +29,7 @@ PATIENCE = 30.0
 @click.option("--quiet", is_flag=True, help="Print the output and nothing else.")
 @speaks_to_the_api
 @click.pass_context
-def run(
+def run(  # noqa: PLR0913  # options
     ctx: click.Context,
     *,
     agent: str,

@@ -69,6 +69,7 @@ def _reasoned(line: str, message: Json, day: date) -> Reasoned:
     ]
     text = clean("".join(block["text"] for block in blocks if block["type"] == "text"))
     raw: Json = message["usage"]
+    details: Json = message.get("stop_details") or {}
     usage = Usage(
         raw.get("input_tokens") or 0,
         raw["output_tokens"],
@@ -81,7 +82,7 @@ def _reasoned(line: str, message: Json, day: date) -> Reasoned:
         storable(line[start:end]),
         text,
         tuple(uses),
-        category=(message.get("stop_details") or {}).get("category"),
+        category=details.get("category"),
         at_limit=usage.output_tokens == max_output(message["model"]),
     )
     if not isinstance(turn.stop_reason, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # as received
