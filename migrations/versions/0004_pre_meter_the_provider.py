@@ -271,7 +271,7 @@ ALTER TABLE budget_holds ENABLE ROW LEVEL SECURITY;
 ALTER TABLE budget_holds FORCE ROW LEVEL SECURITY;
 CREATE POLICY fleet ON budget_holds TO agentfleet_fleet USING (true) WITH CHECK (true);
 CREATE POLICY tenant ON budget_holds TO agentfleet_app
-    USING (EXISTS (SELECT FROM budgets b WHERE b.id = budget_holds.budget_id)) WITH CHECK (true);
+    USING (EXISTS (SELECT FROM budgets b WHERE b.id = budget_holds.budget_id OFFSET 0)) WITH CHECK (true);
 ALTER TABLE batch_items ENABLE ROW LEVEL SECURITY;
 ALTER TABLE batch_items FORCE ROW LEVEL SECURITY;
 CREATE POLICY fleet ON batch_items TO agentfleet_fleet USING (true) WITH CHECK (true);

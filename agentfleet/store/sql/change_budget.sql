@@ -1,5 +1,5 @@
 -- Change the ceilings of a run and make what waits for a budget due, in it and in its children. Called by engine.budget
--- after lock_runs. Indexes: runs_pkey, runs_children, budgets_pkey, steps_run_id_key.
+-- after lock_runs. Indexes: runs_pkey, runs_children, budgets_pkey, steps_blocked.
 -- Zero rows: it has ended, or somebody has changed it since `version`.
 WITH RECURSIVE changed AS (
     UPDATE runs r SET budget = %(budget)s, version = r.version + 1, event_seq = r.event_seq + 1
@@ -10,7 +10,7 @@ WITH RECURSIVE changed AS (
 ), tree(id) AS (
     SELECT id FROM changed
     UNION ALL
-    SELECT r.id FROM tree t JOIN runs r ON r.parent_run_id = t.id
+    SELECT r.id FROM tree t CROSS JOIN LATERAL (SELECT id FROM runs WHERE parent_run_id = t.id OFFSET 0) r  -- by index
 ), caps AS (
     UPDATE budgets b
     SET max_steps = %(max_steps)s::bigint, max_tool_calls = %(max_tool_calls)s::bigint, max_tokens = %(max_tokens)s::bigint,

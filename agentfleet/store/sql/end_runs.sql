@@ -11,7 +11,9 @@ WITH RECURSIVE ended AS MATERIALIZED (
 ), tree(id, agent, event_seq, state) AS (
     SELECT id, agent, event_seq, NULL FROM ended
     UNION ALL
-    SELECT r.id, r.agent, r.event_seq, r.state FROM tree t JOIN runs r ON r.parent_run_id = t.id
+    SELECT r.* FROM tree t CROSS JOIN LATERAL (  -- by index
+        SELECT id, agent, event_seq, state FROM runs WHERE parent_run_id = t.id OFFSET 0
+    ) r
 ), locked AS MATERIALIZED (
     SELECT id, agent, event_seq, %(state)s AS state, %(data)s AS data, %(error)s AS error FROM ended
     UNION ALL

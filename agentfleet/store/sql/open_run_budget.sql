@@ -1,5 +1,5 @@
--- Give a run a row of its own in budgets, because it gets a child: from now on they spend from it together. Called by
--- store.budgets after lock_runs, so that no settle is counted in part. Indexes: runs_pkey, steps_run_id_key.
+-- Give a run a row of its own in budgets, because it gets a child: from now on they spend from it together.
+-- Called by store.budgets after lock_runs, so that no settle is counted in part. Indexes: runs_pkey, steps_run_id_key.
 -- Its steps that run now are held without their worst case, so that they count when they settle.
 WITH running AS MATERIALIZED (
     SELECT s.id, s.run_id, (s.kind = 'tool')::int AS call FROM steps s

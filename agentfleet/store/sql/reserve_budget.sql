@@ -1,7 +1,6 @@
 -- Reserve: hold the worst case of steps that are about to call something, in every budget that they spend from: their
 -- tenant's day, their run's and its parents'. All of them have room, or nothing is held. Called by engine.budget, before
--- the call; settle_steps and end_runs release. Indexes: steps_pkey, runs_pkey, tenants_pkey, budgets_pkey,
--- budget_holds_pkey.
+-- the call; settle_steps and end_runs release. Indexes: steps_pkey, runs_pkey, tenants_pkey, budgets_pkey.
 --
 -- Locks steps, then budgets in id order, as everywhere. A step that does not come back was not ours any more. `full`: what
 -- is used leaves no room for it. `busy`: it would fit if what is held were not; that comes back. `again`: it does not fit
@@ -15,7 +14,9 @@ WITH RECURSIVE asked AS MATERIALIZED (
 ), chain(step_id, run_id) AS (
     SELECT id, run_id FROM ours
     UNION ALL
-    SELECT c.step_id, r.parent_run_id FROM chain c JOIN runs r ON r.id = c.run_id WHERE r.parent_run_id IS NOT NULL
+    SELECT c.step_id, r.parent_run_id FROM chain c CROSS JOIN LATERAL (  -- by index
+        SELECT parent_run_id FROM runs WHERE id = c.run_id OFFSET 0
+    ) r WHERE r.parent_run_id IS NOT NULL
 ), scopes AS MATERIALIZED (
     SELECT step_id, 'run/' || run_id::text AS budget_id FROM chain
     UNION ALL
@@ -31,7 +32,7 @@ WITH RECURSIVE asked AS MATERIALIZED (
            l.max_tokens - l.used_tokens AS free_tokens, l.max_tokens - l.used_tokens - l.held_tokens AS left_tokens,
            l.max_cost_usd - l.used_cost_usd AS free_cost_usd, l.max_cost_usd - l.used_cost_usd - l.held_cost_usd AS left_cost_usd
     FROM scopes sc JOIN asked a ON a.step_id = sc.step_id JOIN locked l ON l.id = sc.budget_id
-    WHERE NOT EXISTS (SELECT FROM budget_holds h WHERE h.budget_id = l.id AND h.step_id = a.step_id)
+    WHERE NOT EXISTS (SELECT FROM budget_holds h WHERE h.budget_id = l.id AND h.step_id = a.step_id OFFSET 0)
 ), judged AS MATERIALIZED (
     -- What is not needed is not missing, however far a lowered ceiling was left behind.
     SELECT w.*,
