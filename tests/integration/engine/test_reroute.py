@@ -140,11 +140,11 @@ async def test_stand_ins_are_asked_in_their_order_and_each_once(db, bells):
 
 
 async def test_where_nobody_is_left_the_last_one_fails_as_it_would_alone(db, bells):
-    gone = {name: lambda: ProviderModelUnknown("no such model") for name in (MODEL, OTHER)}
+    gone = {name: lambda: ProviderModelUnknown("no such model") for name in (MODEL, OTHER, THIRD)}
     model = Models([answer()], broken=gone)
-    found = await run(db, bells, model, fallbacks=(OTHER,))
-    assert (found.run.state, found.states) == ("needs_review", ["cancelled", "dead"])
-    assert model.asked == [MODEL, OTHER]
+    found = await run(db, bells, model, fallbacks=(OTHER, THIRD))
+    assert (found.run.state, found.states) == ("needs_review", ["cancelled", "cancelled", "dead"])
+    assert model.asked == [MODEL, OTHER, THIRD]
 
 
 async def test_without_fallbacks_an_overloaded_model_is_waited_for(db, bells):

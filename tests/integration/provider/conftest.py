@@ -5,11 +5,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 
 import pytest
+from redis.asyncio import Redis
 
+from agentfleet.provider import quota as quotas
 from agentfleet.provider.factory import make_reasoner
 from agentfleet.provider.limits import Limits
 from agentfleet.provider.reasoner import AnthropicReasoner
 from agentfleet.simulator.serve import Running, background
+from tests.integration.provider.organizations import Fleet
 
 KEY = "sk-ant-test-0123456789abcdef"
 
@@ -69,3 +72,11 @@ async def wire() -> AsyncIterator[Wire]:
             return f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
         yield serve
+
+
+@pytest.fixture
+async def fleet(sim: Running, redis: Redis, monkeypatch) -> AsyncIterator[Fleet]:
+    monkeypatch.setattr(quotas, "LOOK_EVERY", 0.0)  # parked accounts are known at once
+    fleet = Fleet(sim, redis)
+    yield fleet
+    await fleet.reasoner.close()

@@ -1,75 +1,18 @@
 """Two organizations of one simulator, through the real SDK, metered in a real Redis: who answers which run."""
 
 import re
-from collections.abc import AsyncIterator
-from dataclasses import replace
-from typing import Any
 
 import pytest
-from pydantic import SecretStr
-from redis.asyncio import Redis
 
-from agentfleet.domain.admission import FAILURES_TO_SHUT, Pace
-from agentfleet.domain.errors import ProviderBusy, ProviderOverloaded, ProviderParked
+from agentfleet.domain.admission import FAILURES_TO_SHUT
+from agentfleet.domain.errors import ProviderBusy, ProviderOverloaded
 from agentfleet.domain.model import Message
 from agentfleet.domain.routing import gives_way, is_bound
 from agentfleet.engine.ports import Reasoned
-from agentfleet.provider import quota as quotas
-from agentfleet.provider.account import Account
-from agentfleet.provider.admission import Admission
-from agentfleet.provider.limits import Limits
-from agentfleet.provider.quota import Quota
-from agentfleet.provider.reasoner import AnthropicReasoner
-from agentfleet.simulator.armed import Match, Order
-from agentfleet.simulator.serve import Running
-from tests.integration.provider.talk import MODEL, ask, message
+from tests.integration.provider.organizations import HELLO, OTHER, Fleet
+from tests.integration.provider.talk import MODEL, message
 
-OTHER = {"acme": "globex", "globex": "acme"}
-HELLO = message(0, "user", "Say hello.")
 AGAIN = message(2, "user", "Again.")
-
-
-class Fleet:
-    """A reasoner with one account in each organization."""
-
-    def __init__(self, sim: Running, redis: Redis) -> None:
-        accounts = [
-            Account(name=f"{name}-main", organization=name, api_key=SecretStr(f"{name}/1"), base_url=sim.url)
-            for name in OTHER
-        ]
-        self.sim = sim
-        self.admission = Admission(redis, prefix="test", pace=Pace(), caps={})
-        quota = Quota(self.admission, reads_count=(), probe=600)
-        self.reasoner = AnthropicReasoner(accounts, limits=Limits(20), quota=quota)
-
-    async def ask(self, run: str, *conversation: Message, account: str | None = None, **changes: Any) -> Reasoned:
-        request = replace(ask(*conversation, **changes), run_id=run, step_id=f"{run}-{len(conversation)}")
-        try:
-            return await self.reasoner.reason(replace(request, account=account), None)
-        finally:
-            await self.admission.close()  # what is known of the buckets has been told
-
-    def asked(self, run: str) -> list[str]:
-        """The organizations that were called for a run."""
-        entries = self.sim.simulator.log.page(100, where={"run": run})
-        return [entry["organization"] for entry in entries]
-
-    def arm(self, fault: str, **match: Any) -> None:
-        self.sim.simulator.faults.arm(Order(fault=fault, match=Match(**match)))
-
-    async def park(self, organization: str) -> None:
-        """The organization has spent its money, and one call has found out."""
-        self.arm("enforced_spend_limit_reached", organization=organization)
-        with pytest.raises(ProviderParked):
-            await self.ask("canary", HELLO, account=f"{organization}-main")
-
-
-@pytest.fixture
-async def fleet(sim: Running, redis: Redis, monkeypatch) -> AsyncIterator[Fleet]:
-    monkeypatch.setattr(quotas, "LOOK_EVERY", 0.0)  # parked accounts are known at once
-    fleet = Fleet(sim, redis)
-    yield fleet
-    await fleet.reasoner.close()
 
 
 def said(reasoned: Reasoned, *, thinking: bool = True) -> Message:
