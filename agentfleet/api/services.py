@@ -13,12 +13,16 @@ from agentfleet.api import budget_documents, documents
 from agentfleet.api.auth import Authenticator
 from agentfleet.api.deltas import DeltaReader
 from agentfleet.api.reader import RunReader
+from agentfleet.api.recent import Recent
 from agentfleet.api.watch import Watch
 from agentfleet.api.why import Explainer
 from agentfleet.bootstrap import Ingress
 from agentfleet.domain.budget import Budget, budget_from_json
 from agentfleet.domain.model import Bundle, NextStep
 from agentfleet.domain.plan import first_step
+from agentfleet.domain.waste import By
+from agentfleet.engine.usage import Report, report
+from agentfleet.provider.prices import cost
 from agentfleet.store import api_keys, health
 from agentfleet.store.reads import Record
 
@@ -40,6 +44,7 @@ class Services:
     authenticate: Authenticator
     read_run: RunReader
     explain: Explainer
+    report_usage: Recent[tuple[str, float, By], Report]
     watch: Watch
     deltas: DeltaReader
     pinned: Mapping[str, Bundle]
@@ -74,11 +79,23 @@ async def open_services(ingress: Ingress) -> AsyncGenerator[Services]:
     first = {name: first_step(agent.first_model) for name, agent in agents.items()}
     try:
         yield Services(
-            ingress, authenticate, RunReader(ingress.db), Explainer(ingress.db), watch, deltas, pinned, first
+            ingress,
+            authenticate,
+            RunReader(ingress.db),
+            Explainer(ingress.db),
+            Recent(lambda asked: _usage(ingress, *asked)),
+            watch,
+            deltas,
+            pinned,
+            first,
         )
     finally:
         await watch.close()
         await deltas.close()
+
+
+async def _usage(ingress: Ingress, tenant_id: str, since: float, by: By) -> Report:
+    return await report(ingress.db, since=since, by=by, price=cost, tenant_id=tenant_id)
 
 
 def services(request: Request) -> Services:

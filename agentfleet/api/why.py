@@ -1,9 +1,9 @@
 """Why runs wait, for those who ask: one statement for all who ask at the same moment, and estimates that may be old."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Generic, TypeVar
+from collections.abc import Sequence
+from typing import Final
 
+from agentfleet.api.recent import Recent
 from agentfleet.domain.states import RUN_FINAL, RunState
 from agentfleet.domain.waiting import Foremost, Pace, Waiting, WaitsFor, explain
 from agentfleet.engine.batcher import Batcher
@@ -11,12 +11,8 @@ from agentfleet.store import waiting
 from agentfleet.store.database import Database
 from agentfleet.store.reads import Record
 
-FRESH: Final = 10.0
-"""Seconds for which paces and durations are good enough."""
 QUEUED: Final = (WaitsFor.QUEUE, WaitsFor.WORKER, "batch")
 """What depends on the pace of others."""
-
-Value = TypeVar("Value")
 
 
 class Explainer:
@@ -25,8 +21,8 @@ class Explainer:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._tenants: dict[str, Batcher[str, Foremost | None]] = {}
-        self._paces = Recent[Pace](lambda pool: waiting.pace(db, pool))
-        self._durations = Recent[dict[str, list[float]]](lambda tenant_id: waiting.durations(db, tenant_id))
+        self._paces = Recent[str, Pace](lambda pool: waiting.pace(db, pool))
+        self._durations = Recent[str, dict[str, list[float]]](lambda tenant_id: waiting.durations(db, tenant_id))
 
     async def __call__(self, run: Record) -> Waiting | None:
         """Why ``run`` waits, with its position and what is expected; ``None``: it does not, or nothing is known."""
@@ -56,23 +52,3 @@ class Explainer:
     async def _read(self, tenant_id: str, run_ids: Sequence[str]) -> list[Foremost | None]:
         found = await waiting.foremost(self._db, tenant_id, run_ids, placed=True)
         return [found.get(run_id) for run_id in run_ids]
-
-
-class Recent(Generic[Value]):
-    """Asks again when an answer is older than ``FRESH``; whoever comes in the meantime shares it."""
-
-    def __init__(self, ask: Callable[[str], Awaitable[Value]]) -> None:
-        self._ask = ask
-        self._answers: dict[str, tuple[float, asyncio.Future[Value]]] = {}
-
-    async def __call__(self, key: str) -> Value:
-        """The answer for ``key``; raises what asking raised, which nobody else gets."""
-        now = asyncio.get_running_loop().time()
-        self._answers = {k: kept for k, kept in self._answers.items() if now < kept[0] and not _broken(kept[1])}
-        if key not in self._answers:
-            self._answers[key] = now + FRESH, asyncio.ensure_future(self._ask(key))
-        return await asyncio.shield(self._answers[key][1])
-
-
-def _broken(answer: asyncio.Future[Value]) -> bool:
-    return answer.done() and (answer.cancelled() or answer.exception() is not None)

@@ -20,6 +20,7 @@ from agentfleet.cli.problems import explained
 from agentfleet.cli.run import run
 from agentfleet.cli.runs import runs
 from agentfleet.cli.tenants import tenants
+from agentfleet.cli.usage import usage
 from agentfleet.cli.version import version
 
 
@@ -49,7 +50,23 @@ def main() -> None:
 
 
 COMMANDS = (
-    *(demo, dev, run, runs, dead_letters, budgets, tenants, alerts, batches, cache, accounts, doctor, keys, migrate),
+    *(
+        demo,
+        dev,
+        run,
+        runs,
+        dead_letters,
+        usage,
+        budgets,
+        tenants,
+        alerts,
+        batches,
+        cache,
+        accounts,
+        doctor,
+        keys,
+        migrate,
+    ),
     *map(launcher, PROGRAMS),
     version,
 )

@@ -2,7 +2,19 @@
 
 from agentfleet.client.client import Client
 from agentfleet.client.errors import ApiProblem, ClientError, Unreachable, WaitTimeout
-from agentfleet.client.models import AgentInfo, Attempt, Budget, Budgets, DeadLetter, Event, Run, Step, Usage, Waiting
+from agentfleet.client.models import (
+    AgentInfo,
+    Attempt,
+    Budget,
+    Budgets,
+    DeadLetter,
+    Event,
+    Run,
+    Step,
+    Usage,
+    UsageReport,
+    Waiting,
+)
 
 __all__ = [
     "AgentInfo",
@@ -18,6 +30,7 @@ __all__ = [
     "Step",
     "Unreachable",
     "Usage",
+    "UsageReport",
     "WaitTimeout",
     "Waiting",
 ]

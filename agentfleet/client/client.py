@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Final, Literal, Self
 
 from agentfleet.client.errors import WaitTimeout
-from agentfleet.client.models import SETTLED, AgentInfo, Budgets, DeadLetter, Event, Run, Step
+from agentfleet.client.models import SETTLED, AgentInfo, Budgets, DeadLetter, Event, Run, Step, UsageReport
 from agentfleet.client.stream import follow
 from agentfleet.client.transport import Transport
 
@@ -97,6 +97,10 @@ class Client:
     def budgets(self) -> Budgets:
         """What the tenant may still spend today."""
         return Budgets.model_validate(self._transport.json("GET", "/v1/budgets"))
+
+    def usage(self, since: str = "7d", *, by: str = "agent") -> UsageReport:
+        """What the tenant's runs of the last time spent, saved and wasted, by agent, bundle, model or day."""
+        return UsageReport.model_validate(self._transport.json("GET", "/v1/usage", params={"since": since, "by": by}))
 
     def cancel(self, run_id: str) -> Run:
         """End the run at once. Harmless when it was cancelled before."""

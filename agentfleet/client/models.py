@@ -174,7 +174,7 @@ class Wasted(_Document):
 
 
 class UsageLine(_Document):
-    """What one key used. ``saved_usd`` is by how it was saved; ``wasted_usd`` is a part of the cost and the estimate."""
+    """What one key used. ``saved_usd`` is by how it was saved; ``wasted_usd`` is part of cost and estimate."""
 
     key: str
     calls: int

@@ -16,6 +16,7 @@ from agentfleet.api.schemas.operations import (
 )
 from agentfleet.api.schemas.runs import Accepted, Result, Run, RunPage, RunRequest, RunSummary, Waiting
 from agentfleet.api.schemas.steps import Delta, Event, Message, MessagePage, Step, StepPage
+from agentfleet.api.schemas.usage import UsageReport
 
 __all__ = [
     "Accepted",
@@ -41,5 +42,6 @@ __all__ = [
     "RunSummary",
     "Step",
     "StepPage",
+    "UsageReport",
     "Waiting",
 ]

@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import update
 
 from agentfleet.api import schemas
-from agentfleet.api.why import Explainer, Recent
+from agentfleet.api.recent import Recent
+from agentfleet.api.why import Explainer
 from agentfleet.domain import settlement
 from agentfleet.domain.errors import Need, ProviderBusy, ProviderOverloaded, ToolRetry
 from agentfleet.domain.retry import RetryPolicy
@@ -168,7 +169,7 @@ async def test_an_answer_that_failed_is_not_kept() -> None:
             raise found
         return found
 
-    recent = Recent[int](ask)
+    recent = Recent[str, int](ask)
     with pytest.raises(RuntimeError):
         await recent("x")
     assert await recent("x") == 7
