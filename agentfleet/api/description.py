@@ -25,14 +25,19 @@ BY_OPERATION: Final[dict[str, tuple[Kind, ...]]] = {
     "cancelRun": (problems.RUN_ENDED,),
     "changeRun": (problems.RUN_ENDED, problems.PRECONDITION_FAILED),
     "streamEvents": (problems.INVALID_HEADER,),
-    "replayDeadLetter": (problems.DEAD_LETTER_CLOSED,),
+    "replayDeadLetter": (problems.DEAD_LETTER_CLOSED, problems.EDIT_REFUSED),
+    "skipDeadLetter": (problems.DEAD_LETTER_CLOSED, problems.EDIT_REFUSED),
     "discardDeadLetter": (problems.DEAD_LETTER_CLOSED,),
 }  # fmt: skip
 BODIES: Final = {
     "createRun": schemas.RunRequest,
     "changeRun": schemas.RunChange,
     "replayDeadLetters": schemas.ReplayRequest,
+    "replayDeadLetter": schemas.ReplayEdit,
+    "replayByFilter": schemas.ReplaysRequest,
+    "skipDeadLetter": schemas.SkipRequest,
 }
+OPTIONAL_BODIES: Final = {"replayDeadLetter"}
 MORE_MODELS: Final = (*BODIES.values(), schemas.Problem, schemas.Event, schemas.Delta)
 SUCCESSES: Final[dict[str, dict[str, Json]]] = {
     "createRun": {"200": {"description": "With `Prefer: wait`: the run has settled.", "model": "Run"}},
@@ -100,7 +105,7 @@ def _complete(path: str, operation: Json) -> None:
     parameters += HEADERS.get(name, [])
     if name in BODIES:
         operation["requestBody"] = {
-            "required": True,
+            "required": name not in OPTIONAL_BODIES,
             "content": {"application/json": {"schema": _ref(BODIES[name].__name__)}},
         }
     responses: Json = operation["responses"]

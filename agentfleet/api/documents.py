@@ -2,7 +2,7 @@
 for ``waiting``, which is as of the answer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -11,6 +11,7 @@ import orjson
 
 from agentfleet.domain.model import StepKind
 from agentfleet.domain.waiting import Waiting
+from agentfleet.store.clusters import Cluster
 from agentfleet.store.reads import Record
 
 Document = dict[str, Any]
@@ -144,8 +145,43 @@ def dead_letter(row: Record) -> Document:
         "step": {"id": str(row.step_id), "seq": row.seq, "kind": row.kind, "name": row.name},
         "verdict": row.verdict,
         "error": raw(row.error),
+        "fingerprint": row.fingerprint,
+        "resolution": raw(row.resolution),
         "created_at": when(row.created_at),
         "resolved_at": when(row.resolved_at),
+    }
+
+
+def dead_letter_detail(row: Record, tries: Sequence[Record], said: Sequence[Record]) -> Document:
+    """The same with its step's attempts, the end of the conversation and what its run has spent."""
+    asked = [one.request_id for one in tries if one.request_id is not None]
+    tokens = row.input_tokens + row.output_tokens + row.cache_read_tokens + row.cache_write_tokens
+    spent = {"steps": row.steps_total, "tool_calls": row.tool_calls, "tokens": tokens, "cost_usd": money(row.cost_usd)}
+    return {
+        **dead_letter(row),
+        "request_id": asked[-1] if asked else None,
+        "attempts": [attempt(one) for one in tries],
+        "messages": [message(one) for one in said],
+        "run": {"status": row.run_state, **spent},
+    }
+
+
+def cluster(found: Cluster) -> Document:
+    """Dead letters of one kind."""
+    return {
+        "fingerprint": found.fingerprint,
+        "verdict": found.verdict,
+        "agent": found.agent,
+        "kind": found.kind,
+        "name": found.name,
+        "error": raw(found.error),
+        "count": found.count,
+        "runs": found.runs,
+        "first_seen": when(found.first_seen),
+        "last_seen": when(found.last_seen),
+        "cost_usd": money(found.cost_usd),
+        "tokens": found.tokens,
+        "newest": found.newest,
     }
 
 

@@ -70,6 +70,12 @@ DEAD_LETTER_CLOSED = _row(
 PARENT_ENDED = _row(
     "parent_ended", 409, "The parent run has ended, so it gets no more children", "Submit the run without a parent."
 )
+EDIT_REFUSED = _row(
+    "edit_refused",
+    409,
+    "The step cannot come back with this edit",
+    "Read `detail`: what was said stays as it was said. Edit something else, or discard the dead letter.",
+)
 PRECONDITION_FAILED = _row(
     "precondition_failed",
     412,

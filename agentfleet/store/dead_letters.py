@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, func, select, update
 
 from agentfleet.domain.states import RunEvent, StepEvent, run_sources, step_sources
 from agentfleet.store import statements
@@ -17,6 +17,8 @@ from agentfleet.store.tables import dead_letters, messages, runs, steps
 
 REPLAYABLE = step_sources(StepEvent.REPLAY)
 REPLAYABLE_RUNS = run_sources(RunEvent.REPLAY)
+SIGNED = r'"type"\s*:\s*"(redacted_)?thinking"'
+"""A block that the provider has bound to the instructions and to all that was said before it."""
 
 _PLACE = (steps.c.seq, steps.c.kind, steps.c.name, steps.c.agent)
 LETTERS = select(dead_letters, *_PLACE).join(steps, steps.c.id == dead_letters.c.step_id)
@@ -24,7 +26,10 @@ LETTERS = select(dead_letters, *_PLACE).join(steps, steps.c.id == dead_letters.c
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which dead letters: those for which all that is given holds. ``name`` is the step's: a tool's or a model's."""
+    """Which dead letters: those for which all that is given holds. ``name`` is the step's: a tool's or a model's.
+
+    ``until`` is the largest id; ``unsigned``: only of runs whose history is bound to no instructions.
+    """
 
     state: str | None = None
     ids: tuple[str, ...] = ()
@@ -34,20 +39,37 @@ class Filter:
     name: str | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
+    until: str | None = None
+    unsigned: bool = False
 
     def clauses(self) -> list[ColumnElement[bool]]:
         """For a query over ``dead_letters`` and ``steps``."""
-        given: list[tuple[object, ColumnElement[bool]]] = [
-            (self.state, dead_letters.c.state == self.state),
-            (self.ids, dead_letters.c.id.in_([UUID(one) for one in self.ids])),
-            (self.fingerprint, dead_letters.c.fingerprint == self.fingerprint),
-            (self.verdict, dead_letters.c.verdict == self.verdict),
-            (self.agent, steps.c.agent == self.agent),
-            (self.name, steps.c.name == self.name),
-            (self.created_after, dead_letters.c.created_at >= self.created_after),
-            (self.created_before, dead_letters.c.created_at < self.created_before),
-        ]
-        return [clause for value, clause in given if value]
+        letter = dead_letters.c
+        equal = {
+            letter.state: self.state,
+            letter.fingerprint: self.fingerprint,
+            letter.verdict: self.verdict,
+            steps.c.agent: self.agent,
+            steps.c.name: self.name,
+        }
+        clauses = [column == value for column, value in equal.items() if value is not None]
+        if self.ids:
+            clauses.append(letter.id.in_([UUID(one) for one in self.ids]))
+        if self.created_after is not None:
+            clauses.append(letter.created_at >= self.created_after)
+        if self.created_before is not None:
+            clauses.append(letter.created_at < self.created_before)
+        if self.until is not None:
+            clauses.append(letter.id <= UUID(self.until))
+        if self.unsigned:
+            clauses.append(~is_signed())
+        return clauses
+
+
+def is_signed() -> ColumnElement[bool]:
+    """Whether the model's reasoning in the dead letter's run is bound to what came before it."""
+    said = messages.c.run_id == dead_letters.c.run_id, messages.c.role == "assistant"
+    return select(messages.c.run_id).where(*said, messages.c.content.regexp_match(SIGNED)).exists()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +94,17 @@ class Replay:
     message: str | None = None
     message_turn: int | None = None
     message_part: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What there is of a conversation: whether the model has answered, with signed reasoning, and its last message."""
+
+    answered: bool
+    signed: bool
+    role: str
+    turn: int
+    part: int
 
 
 async def page(db: Database, tenant_id: str, which: Filter, *, before: str | None, limit: int) -> Sequence[Record]:
@@ -109,6 +142,19 @@ async def last_messages(db: Database, tenant_id: str, run_id: str, *, limit: int
     )
     async with db.reading(tenant_id) as connection:
         return [*reversed((await connection.execute(query)).all())]
+
+
+async def what_was_said(db: Database, tenant_id: str, run_id: str) -> Said:
+    """How far the run's conversation is."""
+    answer = messages.c.role == "assistant"
+    query = select(
+        func.coalesce(func.bool_or(answer), False).label("answered"),
+        func.coalesce(func.bool_or(answer & messages.c.content.regexp_match(SIGNED)), False).label("signed"),
+    ).where(messages.c.run_id == UUID(run_id))
+    async with db.reading(tenant_id) as connection:
+        found = (await connection.execute(query)).one()
+    [last] = await last_messages(db, tenant_id, run_id, limit=1)
+    return Said(found.answered, found.signed, last.role, last.turn, last.part)
 
 
 async def open_run(db: Database, tenant_id: str, dead_letter_id: str) -> str | None:

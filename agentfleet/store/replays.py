@@ -4,23 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Text, func, select
+from sqlalchemy import Select, Text, func, select
 
 from agentfleet.domain.model import StepKind
 from agentfleet.domain.states import StepEvent
 from agentfleet.store.database import Database
-from agentfleet.store.dead_letters import REPLAYABLE_RUNS, Filter
+from agentfleet.store.dead_letters import REPLAYABLE_RUNS, Filter, is_signed
 from agentfleet.store.reads import Record
-from agentfleet.store.tables import attempts, dead_letters, messages, runs, steps
+from agentfleet.store.tables import attempts, dead_letters, runs, steps
 
 SAMPLE = 200
 """Dead letters whose calls are looked at to estimate the cost of all."""
 RECENT = 500
 """The tenant's newest runs, from which its agents' cost and pace are learned."""
-SIGNED = r'"type"\s*:\s*"(redacted_)?thinking"'
-"""A block that the provider has bound to the instructions and to all that was said before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +40,7 @@ async def survey(db: Database, tenant_id: str, which: Filter, *, unsigned: bool)
     query = select(
         steps.c.agent,
         func.count().label("letters"),
-        func.count().filter(_signed()).label("signed"),
+        func.count().filter(is_signed()).label("signed"),
         func.count(dead_letters.c.run_id.distinct()).label("runs"),
         func.max(dead_letters.c.id.cast(Text)).label("newest"),
     )
@@ -64,22 +61,17 @@ async def survey(db: Database, tenant_id: str, which: Filter, *, unsigned: bool)
     )
 
 
-async def matching(
-    db: Database, tenant_id: str, which: Filter, *, until: str, unsigned: bool, limit: int
-) -> Sequence[Record]:
-    """The oldest of them up to the id ``until``: ``id``, ``kind`` of the step, ``bundle_id`` of the run."""
+async def matching(db: Database, tenant_id: str, which: Filter, *, limit: int) -> Sequence[Record]:
+    """The oldest of them: ``id``, ``kind`` of the step, ``bundle_id`` of the run."""
     query = _matching(select(dead_letters.c.id, steps.c.kind, runs.c.bundle_id), which)
     async with db.reading(tenant_id) as connection:
-        return (
-            await connection.execute(_up_to(query, until, unsigned=unsigned).order_by(dead_letters.c.id).limit(limit))
-        ).all()
+        return (await connection.execute(query.order_by(dead_letters.c.id).limit(limit))).all()
 
 
-async def left(db: Database, tenant_id: str, which: Filter, *, until: str, unsigned: bool) -> int:
+async def left(db: Database, tenant_id: str, which: Filter) -> int:
     """How many of them are still open."""
-    query = _up_to(_matching(select(func.count()), which), until, unsigned=unsigned)
     async with db.reading(tenant_id) as connection:
-        return int(await connection.scalar(query) or 0)
+        return int(await connection.scalar(_matching(select(func.count()), which)) or 0)
 
 
 def _matching(query: Select[*tuple[Any, ...]], which: Filter) -> Select[*tuple[Any, ...]]:
@@ -89,16 +81,6 @@ def _matching(query: Select[*tuple[Any, ...]], which: Filter) -> Select[*tuple[A
         .join(runs, runs.c.id == dead_letters.c.run_id)
         .where(*which.clauses(), dead_letters.c.state == "open", runs.c.state.in_(REPLAYABLE_RUNS))
     )
-
-
-def _up_to(query: Select[*tuple[Any, ...]], until: str, *, unsigned: bool) -> Select[*tuple[Any, ...]]:
-    query = query.where(dead_letters.c.id <= UUID(until))
-    return query.where(~_signed()) if unsigned else query
-
-
-def _signed() -> ColumnElement[bool]:
-    said = messages.c.run_id == dead_letters.c.run_id, messages.c.role == "assistant"
-    return select(messages.c.run_id).where(*said, messages.c.content.regexp_match(SIGNED)).exists()
 
 
 def _cost_of_a_call(tenant_id: str, which: Filter) -> Select[*tuple[Any, ...]]:

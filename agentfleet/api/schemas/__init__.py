@@ -4,16 +4,21 @@ rows by ``documents``, and the tests check them against these models.
 
 from agentfleet.api.schemas.base import Problem
 from agentfleet.api.schemas.budgets import Budgets, RunChange
-from agentfleet.api.schemas.operations import (
-    Agents,
+from agentfleet.api.schemas.dead_letters import (
+    Clusters,
     DeadLetter,
+    DeadLetterDetail,
     DeadLetterPage,
-    Liveness,
-    Meta,
-    Readiness,
+    LetterFilter,
     Replayed,
+    ReplayEdit,
+    ReplayPlan,
+    ReplayProgress,
     ReplayRequest,
+    ReplaysRequest,
+    SkipRequest,
 )
+from agentfleet.api.schemas.operations import Agents, Liveness, Meta, Readiness
 from agentfleet.api.schemas.runs import Accepted, Result, Run, RunPage, RunRequest, RunSummary, Waiting
 from agentfleet.api.schemas.steps import Delta, Event, Message, MessagePage, Step, StepPage
 from agentfleet.api.schemas.usage import UsageReport
@@ -22,24 +27,32 @@ __all__ = [
     "Accepted",
     "Agents",
     "Budgets",
+    "Clusters",
     "DeadLetter",
+    "DeadLetterDetail",
     "DeadLetterPage",
     "Delta",
     "Event",
+    "LetterFilter",
     "Liveness",
     "Message",
     "MessagePage",
     "Meta",
     "Problem",
     "Readiness",
+    "ReplayEdit",
+    "ReplayPlan",
+    "ReplayProgress",
     "ReplayRequest",
     "Replayed",
+    "ReplaysRequest",
     "Result",
     "Run",
     "RunChange",
     "RunPage",
     "RunRequest",
     "RunSummary",
+    "SkipRequest",
     "Step",
     "StepPage",
     "UsageReport",

@@ -1,48 +1,10 @@
-"""Dead letters, the catalogue, health."""
+"""The catalogue, health."""
 
-from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import Field
 
-from agentfleet.api.schemas.base import Document, Error, Id, Page
-from agentfleet.domain.model import StepKind
-
-
-class LetterStep(Document):
-    """The step that was given up on."""
-
-    id: Id
-    seq: int
-    kind: StepKind
-    name: str
-
-
-class DeadLetter(Document):
-    """A step that was given up on and waits, or waited, for a human."""
-
-    id: Id
-    status: Literal["open", "replayed", "discarded"]
-    run_id: Id
-    agent: str
-    step: LetterStep
-    verdict: str
-    error: Error
-    created_at: datetime
-    resolved_at: datetime | None
-
-
-class ReplayRequest(Document):
-    """Dead letters to be replayed."""
-
-    ids: list[Id] = Field(min_length=1, max_length=200)
-
-
-class Replayed(Document):
-    """What became of them."""
-
-    replayed: list[Id]
-    skipped: list[Id] = Field(description="Not open, or not there.")
+from agentfleet.api.schemas.base import Document
 
 
 class ToolInfo(Document):
@@ -91,7 +53,3 @@ class Readiness(Document):
 
     status: Literal["ok", "unavailable", "stopping"]
     checks: dict[Literal["database", "schema", "redis"], str]
-
-
-class DeadLetterPage(Page[DeadLetter]):
-    """Dead letters, the newest first."""
