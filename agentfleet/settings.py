@@ -180,9 +180,11 @@ class Settings(BaseSettings):
         default=21_600.0, description="Runs with this deadline or a longer one go through batches, at half the price."
     )
     batch_spill_margin: Seconds | None = Field(
-        default=None, description="Left of a deadline for direct calls. Unset: half an hour, or a quarter if that is more."
+        default=None, description="Kept of a deadline for direct calls. Unset: a quarter, but at least half an hour."
     )
-    batch_every: Seconds = Field(default=60.0, description="How often batches are made, and looked at while young.")
+    batch_every: Seconds = Field(
+        default=60.0, le=600, description="How often batches are made, and looked at while young."
+    )
     batch_max_requests: int = Field(default=1_000, ge=1, le=100_000, description="Most model calls in one batch.")
     batch_recover_after: Seconds = Field(
         default=300.0, description="A batch that may or may not have been accepted is looked for after this time."

@@ -1,6 +1,6 @@
 """What the engine needs from the world and a test cannot own: the model, the tools, the broker."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -121,7 +121,7 @@ class BatchService(Protocol):
         """How far it is."""
         ...
 
-    def results(self, account: str, provider_id: str) -> AsyncIterator[tuple[str, ItemState, str]]:
+    def results(self, account: str, provider_id: str) -> AsyncGenerator[tuple[str, ItemState, str]]:
         """Of one that has ended: custom id, what the result means, the line as it came. In no order."""
         ...
 

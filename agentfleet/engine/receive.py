@@ -3,6 +3,8 @@
 Whatever dies in here may be done again: results are stored once each, and a batch is closed when all of them are.
 """
 
+from contextlib import aclosing
+
 import structlog
 
 from agentfleet.domain.batch import ABANDONED_AFTER, ItemState, look_again_after
@@ -75,12 +77,13 @@ class Receiver:
     async def _take(self, batch: OpenBatch, provider_id: str) -> int:
         """Store all results; how many were new. Raises ``ProviderUnavailable`` when some are missing."""
         seen, stored, size, chunk = 0, 0, 0, list[tuple[str, ItemState, str]]()
-        async for name, state, line in self._service.results(batch.account, provider_id):
-            seen, size = seen + 1, size + len(line)
-            chunk.append((name, state, line))
-            if len(chunk) >= CHUNK or size >= CHUNK_BYTES:
-                stored += await self._store(chunk)
-                size, chunk = 0, []
+        async with aclosing(self._service.results(batch.account, provider_id)) as results:
+            async for name, state, line in results:
+                seen, size = seen + 1, size + len(line)
+                chunk.append((name, state, line))
+                if len(chunk) >= CHUNK or size >= CHUNK_BYTES:
+                    stored += await self._store(chunk)
+                    size, chunk = 0, []
         stored += await self._store(chunk) if chunk else 0
         if seen < batch.requests:
             raise ProviderUnavailable(f"{seen} results came for {batch.requests} requests")

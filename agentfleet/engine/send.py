@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from datetime import timedelta
 
 import structlog
@@ -183,8 +184,9 @@ class Sender:
 
     async def _owner(self, account: str, provider_id: str) -> str | None:
         """Our id of a batch that has ended; ``None``: somebody else's."""
-        async for name, _, _ in self._service.results(account, provider_id):
-            return batch_of(name)
+        async with aclosing(self._service.results(account, provider_id)) as results:
+            async for name, _, _ in results:
+                return batch_of(name)
         return None
 
 

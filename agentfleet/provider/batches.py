@@ -4,7 +4,7 @@ Requests are spliced from stored text, and results are kept as the lines that th
 who does not hear the answer looks for the batch in the list, see ``engine.send``.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -65,7 +65,7 @@ class AnthropicBatches:
         """Give up what the provider has not begun with."""
         await _told(self._endpoint(account).client.post(f"{PATH}/{provider_id}/cancel", cast_to=object))
 
-    async def results(self, account: str, provider_id: str) -> AsyncIterator[tuple[str, ItemState, str]]:
+    async def results(self, account: str, provider_id: str) -> AsyncGenerator[tuple[str, ItemState, str]]:
         """Custom id, what the result means, and the line as it came, for each request of a batch that has ended."""
         from agentfleet.provider.http import RawStream
 

@@ -1,12 +1,14 @@
 """Whoever dies while a batch is made or its results come home: nothing is lost, and nothing is paid for twice."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing
 
 import psycopg
 import pytest
 
 from agentfleet import failpoints
+from agentfleet.domain.batch import ItemState
 from agentfleet.engine import send
 from agentfleet.provider.batches import AnthropicBatches, make_batches
 from agentfleet.provider.limits import Limits
@@ -177,3 +179,31 @@ async def test_a_step_whose_claim_dies_after_its_result_came_uses_it_again(stage
     await stage.work()
     assert stage.states() == ["succeeded"]
     assert paid_once(stage, 1)
+
+
+class Curtailed(AnthropicBatches):
+    """Whose results end too early, once, and look whole."""
+
+    whole = False
+
+    async def results(self, account: str, provider_id: str) -> AsyncGenerator[tuple[str, ItemState, str]]:
+        async with aclosing(super().results(account, provider_id)) as results:
+            async for one in results:
+                yield one
+                if not self.whole:
+                    self.whole = True
+                    return
+
+
+async def test_results_that_are_fewer_than_the_requests_are_read_again(stage: Stage) -> None:
+    await stage.submit(3)
+    await stage.work()
+    await stage.sender.run_once()
+    stage.pass_time(60)
+    stage.service = Curtailed(stage.service._accounts)
+    stage.receiver = stage.new_receiver()
+    await stage.receiver.run_once()
+    assert (stage.batches(), stage.items()) == (["sent"], ["sending", "sending", "succeeded"])
+    await finish(stage)
+    assert paid_once(stage, 3)
+    assert stage.calls("messages") == []
