@@ -168,7 +168,7 @@ def test_a_dead_servant_keeps_newcomers_away_for_one_turn(since):
     line = Line().full()
     line.ask(SMALL, served=(5.0, 100.0, 100.0))
     line.now += since
-    newcomer = (1.0, 4_999.0, 900.0)  # for one alone there is room
+    newcomer = (1.0, 4_000.0, 500.0)  # there is room for all
     assert line.ask(newcomer).count == int(since >= line.pace.turn)
 
 
