@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import request_response
 
 from agentfleet import bootstrap
-from agentfleet.api import budgets, catalogue, dead_letters, description, events, health, runs, steps, usage
+from agentfleet.api import budgets, catalogue, dead_letters, description, events, health, replays, runs, steps, usage
 from agentfleet.api.auth import Authenticated
 from agentfleet.api.edge import Edge
 from agentfleet.api.problems import METHOD_NOT_ALLOWED
@@ -24,6 +24,7 @@ ROUTERS: Final = (
     steps.router,
     events.router,
     budgets.router,
+    replays.router,
     usage.router,
     dead_letters.router,
     catalogue.router,
