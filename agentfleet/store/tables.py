@@ -14,7 +14,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Numeric,
     PrimaryKeyConstraint,
     SmallInteger,
@@ -25,34 +24,19 @@ from sqlalchemy import (
     text,
 )
 
-from agentfleet.domain.batch import ItemState
 from agentfleet.domain.model import StepKind
 from agentfleet.domain.states import BLOCKED_ON, RUN_FINAL, RunState, StepState
+from agentfleet.store.schema import NOW, metadata, one_of, run_id
+from agentfleet.store.spending import alerts, batch_items, batches, budget_holds, budgets
 
-metadata = MetaData(
-    naming_convention={
-        "ck": "%(table_name)s_%(constraint_name)s",
-        "ix": "%(column_0_label)s",
-        "uq": "%(table_name)s_%(column_0_name)s_key",
-        "pk": "%(table_name)s_pkey",
-        "fk": "%(table_name)s_%(column_0_name)s_fkey",
-    }
-)
+__all__ = [
+    "DEAD_LETTER_STATES", "EFFECTS", "NOW", "RUN_TABLES", "TENANT_TABLES", "alerts", "api_keys", "attempts",
+    "audit", "batch_items", "batches", "budget_holds", "budgets", "bundles", "dead_letters", "messages", "metadata",
+    "request_keys", "run_events", "runs", "steps", "tenants",
+]  # fmt: skip
 
 EFFECTS = ("read", "idempotent", "unsafe")
 DEAD_LETTER_STATES = ("open", "replayed", "discarded")
-BATCH_STATES = ("sending", "sent", "ended", "lost")
-BATCH_ITEM_STATES = tuple(state.value for state in ItemState)
-NOW = text("agentfleet_now()")
-
-
-def _one_of(column: str, values: "list[str] | tuple[str, ...]") -> str:
-    return f"{column} IN ({', '.join(repr(value) for value in values)})"
-
-
-def _run_id(*, primary: bool = False) -> "Column[object]":
-    return Column("run_id", Uuid, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False, primary_key=primary)
-
 
 tenants = Table(
     "tenants",
@@ -120,11 +104,11 @@ runs = Table(
     Column("parent_run_id", Uuid),  # whose budget it spends, too
     Column("prompt_tokens", Integer),  # of the last model call and its answer: what the next prompt begins with
     Column("prompt_at", DateTime(timezone=True)),
-    CheckConstraint(_one_of("state", [s.value for s in RunState]), name="state_known"),
+    CheckConstraint(one_of("state", [s.value for s in RunState]), name="state_known"),
     CheckConstraint(f"(state = '{RunState.WAITING.value}') = (blocked_on IS NOT NULL)", name="waiting_says_why"),
-    CheckConstraint(_one_of("blocked_on", BLOCKED_ON), name="blocked_on_known"),
+    CheckConstraint(one_of("blocked_on", BLOCKED_ON), name="blocked_on_known"),
     CheckConstraint(
-        f"({_one_of('state', sorted(s.value for s in RUN_FINAL))}) = (finished_at IS NOT NULL)",
+        f"({one_of('state', sorted(s.value for s in RUN_FINAL))}) = (finished_at IS NOT NULL)",
         name="final_is_finished",
     ),
     CheckConstraint("open_steps >= 0 AND waiting_steps BETWEEN 0 AND open_steps", name="counters_sane"),
@@ -138,7 +122,7 @@ steps = Table(
     "steps",
     metadata,
     Column("id", Uuid, primary_key=True),
-    _run_id(),
+    run_id(),
     Column("tenant_id", Text, nullable=False),
     Column("pool", Text, nullable=False),
     Column("agent", Text, nullable=False),
@@ -169,9 +153,9 @@ steps = Table(
     Column("input_estimate", Integer),  # tokens to be reserved of that bucket
     Column("output_estimate", Integer),
     UniqueConstraint("run_id", "seq"),
-    CheckConstraint(_one_of("state", [s.value for s in StepState]), name="state_known"),
-    CheckConstraint(_one_of("kind", [k.value for k in StepKind]), name="kind_known"),
-    CheckConstraint(_one_of("effect", EFFECTS), name="effect_known"),
+    CheckConstraint(one_of("state", [s.value for s in StepState]), name="state_known"),
+    CheckConstraint(one_of("kind", [k.value for k in StepKind]), name="kind_known"),
+    CheckConstraint(one_of("effect", EFFECTS), name="effect_known"),
     CheckConstraint(f"(state = '{StepState.RUNNING.value}') = (lease_until IS NOT NULL)", name="running_has_lease"),
     CheckConstraint(f"(state = '{StepState.WAITING.value}') = (not_before IS NOT NULL)", name="waiting_is_due"),
     Index(
@@ -227,20 +211,20 @@ attempts = Table(
 messages = Table(
     "messages",
     metadata,
-    _run_id(),
+    run_id(),
     Column("turn", Integer, nullable=False),
     Column("part", Integer, nullable=False),
     Column("role", Text, nullable=False),
     Column("content", Text, nullable=False),
     Column("step_id", Uuid),  # who wrote it; none for the run's input
     PrimaryKeyConstraint("run_id", "turn", "part"),
-    CheckConstraint(_one_of("role", ("user", "assistant")), name="role_known"),
+    CheckConstraint(one_of("role", ("user", "assistant")), name="role_known"),
 )
 
 run_events = Table(
     "run_events",
     metadata,
-    _run_id(),
+    run_id(),
     Column("seq", Integer, nullable=False),
     Column("type", Text, nullable=False),
     Column("data", Text, nullable=False),
@@ -276,91 +260,11 @@ dead_letters = Table(
     Column("resolved_at", DateTime(timezone=True)),
     Column("fingerprint", Text),  # the same for failures of the same kind, at the same place, with the same words
     Column("resolution", Text),  # JSON: what was done about it
-    CheckConstraint(_one_of("state", DEAD_LETTER_STATES), name="state_known"),
+    CheckConstraint(one_of("state", DEAD_LETTER_STATES), name="state_known"),
     CheckConstraint("(step_id IS NULL) = (raw IS NOT NULL)", name="step_or_raw"),
     Index("dead_letters_open", "tenant_id", text("id DESC"), postgresql_where=text("state = 'open'")),
     Index("dead_letters_cluster", "tenant_id", "fingerprint", postgresql_where=text("state = 'open'")),
     Index("dead_letters_one_open_per_step", "step_id", unique=True, postgresql_where=text("state = 'open'")),
-)
-
-budgets = Table(
-    "budgets",
-    metadata,
-    Column("id", Text, primary_key=True),  # `run/<id>` or `tenant/<id>/<day>`
-    Column("tenant_id", Text, nullable=False),
-    Column("run_id", Uuid, ForeignKey("runs.id", ondelete="CASCADE")),  # none: the tenant's, for a day
-    Column("max_steps", BigInteger),
-    Column("max_tool_calls", BigInteger),
-    Column("max_tokens", BigInteger),
-    Column("max_cost_usd", Numeric(16, 8)),
-    Column("used_steps", BigInteger, nullable=False, server_default=text("0")),
-    Column("used_tool_calls", BigInteger, nullable=False, server_default=text("0")),
-    Column("used_tokens", BigInteger, nullable=False, server_default=text("0")),
-    Column("used_cost_usd", Numeric(16, 8), nullable=False, server_default=text("0")),
-    Column("held_steps", BigInteger, nullable=False, server_default=text("0")),  # the sum of its holds
-    Column("held_tool_calls", BigInteger, nullable=False, server_default=text("0")),
-    Column("held_tokens", BigInteger, nullable=False, server_default=text("0")),
-    Column("held_cost_usd", Numeric(16, 8), nullable=False, server_default=text("0")),
-    Column("alerted_at", DateTime(timezone=True)),
-    Column("created_at", DateTime(timezone=True), nullable=False, server_default=NOW),
-)
-
-budget_holds = Table(
-    "budget_holds",
-    metadata,
-    Column("budget_id", Text, ForeignKey("budgets.id", ondelete="CASCADE"), primary_key=True),
-    Column("step_id", Uuid, ForeignKey("steps.id", ondelete="CASCADE"), primary_key=True),
-    Column("steps", Integer, nullable=False),
-    Column("tool_calls", Integer, nullable=False),
-    Column("tokens", BigInteger, nullable=False),
-    Column("cost_usd", Numeric(16, 8), nullable=False),
-    Index("budget_holds_step_id", "step_id"),
-)
-
-batches = Table(
-    "batches",
-    metadata,
-    Column("id", Uuid, primary_key=True),
-    Column("account", Text, nullable=False),
-    Column("provider_id", Text, unique=True),  # none while nobody knows whether it was accepted
-    Column("state", Text, nullable=False),
-    Column("requests", Integer, nullable=False),
-    Column("created_at", DateTime(timezone=True), nullable=False, server_default=NOW),
-    Column("ended_at", DateTime(timezone=True)),
-    CheckConstraint(_one_of("state", BATCH_STATES), name="state_known"),
-    Index("batches_open", "created_at", postgresql_where=text("state IN ('sending', 'sent')")),
-)
-
-batch_items = Table(
-    "batch_items",
-    metadata,
-    Column("step_id", Uuid, ForeignKey("steps.id", ondelete="CASCADE"), primary_key=True),
-    Column("batch_id", Uuid, ForeignKey("batches.id", ondelete="CASCADE")),
-    Column("custom_id", Text, unique=True),  # neither while it waits for a batch
-    Column("state", Text, nullable=False),
-    Column("result", Text),  # as the provider sent it
-    Column("created_at", DateTime(timezone=True), nullable=False, server_default=NOW),
-    Column("finished_at", DateTime(timezone=True)),
-    CheckConstraint(_one_of("state", BATCH_ITEM_STATES), name="state_known"),
-    Index("batch_items_batch_id", "batch_id"),
-)
-
-alerts = Table(
-    "alerts",
-    metadata,
-    Column("id", Uuid, primary_key=True),
-    Column("kind", Text, nullable=False),
-    Column("subject", Text, nullable=False),
-    Column("message", Text, nullable=False),
-    Column("data", Text, nullable=False, server_default=text("'{}'")),
-    Column("seen", Integer, nullable=False, server_default=text("1")),
-    Column("created_at", DateTime(timezone=True), nullable=False, server_default=NOW),
-    Column("last_seen_at", DateTime(timezone=True), nullable=False, server_default=NOW),
-    Column("resolved_at", DateTime(timezone=True)),
-    Column("tries", Integer, nullable=False, server_default=text("0")),
-    Column("send_at", DateTime(timezone=True), server_default=NOW),  # none: told
-    Index("alerts_one_open", "kind", "subject", unique=True, postgresql_where=text("resolved_at IS NULL")),
-    Index("alerts_unsent", "send_at", postgresql_where=text("send_at IS NOT NULL")),
 )
 
 audit = Table(
