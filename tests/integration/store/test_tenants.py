@@ -135,7 +135,7 @@ async def test_lists_hold_one_tenants_rows(app_db, both):
     for tenant, run_id in both.items():
         page = await reads.run_page(app_db, tenant, states=[], agent=None, before=None, limit=10)
         assert [str(row.id) for row in page] == [run_id]
-        letters = await dead_letters.page(app_db, tenant, state=None, before=None, limit=10)
+        letters = await dead_letters.page(app_db, tenant, dead_letters.Filter(), before=None, limit=10)
         assert [str(row.run_id) for row in letters] == [run_id]
 
 
