@@ -50,7 +50,7 @@ async def test_a_run_that_has_thought_waits_for_its_parked_account_and_another_o
     assert moved.account == f"{OTHER[home]}-main"
 
 
-async def test_a_model_behind_an_open_breaker_gives_way_and_a_full_bucket_does_not(fleet: Fleet):
+async def test_a_model_behind_an_open_breaker_gives_way(fleet: Fleet):
     reasoned = await fleet.ask("run", HELLO)
     fleet.arm("overloaded", model=MODEL)
     for _ in range(FAILURES_TO_SHUT):
@@ -63,3 +63,13 @@ async def test_a_model_behind_an_open_breaker_gives_way_and_a_full_bucket_does_n
     with pytest.raises(ProviderBusy) as caught:
         await fleet.ask("run", HELLO, account=reasoned.account)
     assert not gives_way(caught.value), "an agent without fallbacks does not even ask why"
+
+
+async def test_a_bucket_that_has_to_be_left_alone_is_no_reason_for_another_model(fleet: Fleet):
+    reasoned = await fleet.ask("run", HELLO)
+    organization = str(reasoned.account).removesuffix("-main")
+    fleet.admission.limited(f"{organization}/sonnet-5.5", 60, growth=False)
+    await fleet.admission.close()  # it has been told
+    with pytest.raises(ProviderBusy) as caught:
+        await fleet.ask("run", HELLO, account=reasoned.account, fallback_models=["claude-haiku-5-5"])
+    assert not gives_way(caught.value)
