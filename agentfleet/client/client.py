@@ -6,17 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, Literal, Self
 
+from agentfleet.client.dead_letters import DeadLetters
 from agentfleet.client.errors import WaitTimeout
-from agentfleet.client.models import SETTLED, AgentInfo, Budgets, DeadLetter, Event, Run, Step, UsageReport
+from agentfleet.client.models import SETTLED, AgentInfo, Budgets, Event, Run, Step, UsageReport
 from agentfleet.client.stream import follow
 from agentfleet.client.transport import Transport
 
 LONG_POLL: Final = 30
 """Seconds that one question may wait at the server."""
-PAGE: Final = 200
 
 
-class Client:
+class Client(DeadLetters):
     """Speaks to the API at ``base_url`` with ``api_key``. Every call may raise ``ApiProblem`` or ``Unreachable``.
 
     ``patience``: seconds for which a call goes on trying while the API cannot be reached, or says that it cannot serve.
@@ -115,39 +115,13 @@ class Client:
     def runs(self, *, status: Sequence[str] = (), agent: str | None = None) -> Iterator[Run]:
         """Runs, the newest first, without their input and output."""
         params = {"status": list(status), **({"agent": agent} if agent else {})}
-        return (Run.model_validate(document) for document in self._pages("/v1/runs", params))
+        return (Run.model_validate(document) for document in self._transport.pages("/v1/runs", params))
 
     def steps(self, run_id: str, *, attempts: bool = False) -> Iterator[Step]:
         """The run's steps in the order in which they were created."""
         params = {"attempts": "true" if attempts else "false"}
-        return (Step.model_validate(document) for document in self._pages(f"/v1/runs/{run_id}/steps", params))
+        return (Step.model_validate(document) for document in self._transport.pages(f"/v1/runs/{run_id}/steps", params))
 
     def agents(self) -> list[AgentInfo]:
         """What runs can be submitted for."""
         return [AgentInfo.model_validate(document) for document in self._transport.json("GET", "/v1/agents")["data"]]
-
-    def dead_letters(self, *, status: str | None = "open") -> Iterator[DeadLetter]:
-        """Dead letters, the newest first."""
-        params = {"status": status} if status else {}
-        return (DeadLetter.model_validate(document) for document in self._pages("/v1/dead-letters", params))
-
-    def dead_letter(self, dead_letter_id: str) -> DeadLetter:
-        """One dead letter."""
-        return DeadLetter.model_validate(self._transport.json("GET", f"/v1/dead-letters/{dead_letter_id}"))
-
-    def replay(self, dead_letter_id: str) -> DeadLetter:
-        """Put its step back with fresh attempts: the run goes on where it stopped."""
-        return DeadLetter.model_validate(self._transport.json("POST", f"/v1/dead-letters/{dead_letter_id}/replay"))
-
-    def discard(self, dead_letter_id: str) -> DeadLetter:
-        """Give up for good: the run ends as failed."""
-        return DeadLetter.model_validate(self._transport.json("POST", f"/v1/dead-letters/{dead_letter_id}/discard"))
-
-    def _pages(self, path: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        here = {**params, "limit": PAGE}
-        while True:
-            page = self._transport.json("GET", path, params=here)
-            yield from page["data"]
-            if page["next_cursor"] is None:
-                return
-            here["cursor"] = page["next_cursor"]

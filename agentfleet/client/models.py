@@ -159,8 +159,57 @@ class DeadLetter(_Document):
     step: dict[str, Any]
     verdict: str
     error: dict[str, Any]
+    fingerprint: str | None = None
+    """The same for failures of one kind at one place."""
+    resolution: dict[str, Any] | None = None
+    """What was done about it: ``action``, ``by``, what was edited."""
     created_at: datetime
     resolved_at: datetime | None = None
+    request_id: str | None = None
+    """The provider's. This and what follows only ``Client.dead_letter`` tells."""
+    attempts: list[Attempt] = []
+    messages: list[dict[str, Any]] = []
+    """The end of the conversation."""
+    run: dict[str, Any] | None = None
+    """Its ``status``, and what it has spent: ``steps``, ``tool_calls``, ``tokens``, ``cost_usd``."""
+
+
+class Cluster(_Document):
+    """Dead letters of one kind; ``error`` is the newest one's, ``cost_usd`` what their runs have spent."""
+
+    fingerprint: str
+    verdict: str
+    agent: str
+    kind: str
+    name: str
+    error: dict[str, Any]
+    count: int
+    runs: int
+    first_seen: datetime
+    last_seen: datetime
+    cost_usd: Decimal
+    tokens: int
+    newest: list[str]
+
+
+class ReplayPlan(_Document):
+    """What a replay in bulk would do. ``unfit``: match, too, but cannot be edited so."""
+
+    count: int
+    runs: int
+    unfit: int
+    estimated_cost_usd: Decimal | None
+    estimated_seconds: float | None
+    token: str | None
+    filter: dict[str, Any]
+    edit: dict[str, str]
+
+
+class ReplayProgress(_Document):
+    """What one call of a replay in bulk has done: ids of dead letters."""
+
+    replayed: list[str]
+    remaining: int
 
 
 class Wasted(_Document):

@@ -1,7 +1,7 @@
 """One request, tried again where that is safe. Every request of this API may be repeated: a submit carries a key."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast
 
 import httpx2
@@ -11,6 +11,7 @@ from agentfleet.client.patience import Patience
 
 AGAIN: Final = frozenset({502, 503, 504})
 TIMEOUT: Final = 30.0
+PAGE: Final = 200
 
 
 class Transport:
@@ -56,6 +57,16 @@ class Transport:
                 check(response)
                 return response.json()
             time.sleep(trying.pause(response.headers.get("retry-after")))
+
+    def pages(self, path: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Every document of a list, page by page."""
+        here = {**params, "limit": PAGE}
+        while True:
+            page = self.json("GET", path, params=here)
+            yield from page["data"]
+            if page["next_cursor"] is None:
+                return
+            here["cursor"] = page["next_cursor"]
 
     def unreachable(self, error: Exception) -> Unreachable:
         """What to raise when ``error`` was the last one."""
