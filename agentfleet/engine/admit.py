@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from agentfleet.domain.errors import Need
 from agentfleet.domain.fairness import FairQueue, Turn, dominant_share
@@ -18,10 +19,15 @@ from agentfleet.telemetry import metrics
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at who waits; in between, those found are served."""
+REST = 20.0
+"""After a look nobody looks for so many times as long as it took, whoever asks: counting many steps takes its time."""
+EXPECT_EVERY = 10.0
+"""Seconds between two corrections of what those who wait are told."""
 SHORTEST = 0.02
 """Seconds between two rounds: what fits until then is admitted together."""
 PER_TENANT = 50
 PER_ROUND = 100
+PER_CORRECTION = 1_000
 
 Step = tuple[str, Need]
 
@@ -36,6 +42,7 @@ class _Queue:
     total: tuple[float, float, float] = (0.0, 0.0, 0.0)
     limits: tuple[float, float, float] = (1.0, 1.0, 1.0)
     next_at: float = 0.0
+    expect_at: float = 0.0
 
 
 class Admitter:
@@ -53,21 +60,29 @@ class Admitter:
         self._db, self._publisher, self._admission, self._pool = db, publisher, admission, pool
         self._clock = clock or time.monotonic
         self._queues: dict[str, _Queue] = {}
-        self._looked_at = -LOOK_EVERY
+        self._look_at, self._rests_until = -inf, -inf
         self._woken = asyncio.Event()
 
     async def run_once(self) -> int:
         """One round over all buckets; how many steps were admitted."""
-        if self._clock() - self._looked_at >= LOOK_EVERY or self._woken.is_set():
-            await self._look()
         now = self._clock()
+        if now >= self._look_at or (self._woken.is_set() and now >= self._rests_until):
+            await self._look()
+            took = self._clock() - now
+            self._rests_until = now + took * REST
+            self._look_at = max(now + LOOK_EVERY, self._rests_until)
+            now += took
         due = [bucket for bucket, queue in self._queues.items() if queue.waiting and queue.next_at <= now]
         return sum([await self._serve(bucket, self._queues[bucket]) for bucket in due])
 
     async def wait(self, longest: float) -> None:
         """Until somebody may fit, or somebody new waits; at most ``longest`` seconds."""
-        soonest = min((queue.next_at for queue in self._queues.values() if queue.waiting), default=float("inf"))
-        seconds = min(max(soonest - self._clock(), SHORTEST), longest)
+        now = self._clock()
+        soonest = min((queue.next_at for queue in self._queues.values() if queue.waiting), default=inf)
+        seconds = min(max(soonest - now, SHORTEST), longest)
+        if now < self._rests_until:
+            await asyncio.sleep(min(self._rests_until - now, seconds))
+            return
         try:
             await asyncio.wait_for(self._woken.wait(), seconds)
         except TimeoutError:
@@ -79,7 +94,6 @@ class Admitter:
 
     async def _look(self) -> None:
         self._woken.clear()
-        self._looked_at = self._clock()
         found: dict[str, list[store.Waiting]] = {}
         for row in await store.waiting(self._db, self._pool):
             found.setdefault(row.bucket, []).append(row)
@@ -92,8 +106,11 @@ class Admitter:
             queue.weights = {row.tenant_id: row.weight for row in rows}
             steps = sum(row.steps for row in rows)
             queue.total = (steps, sum(row.input_tokens for row in rows), sum(row.output_tokens for row in rows))
-            queue.waiting = await store.first(self._db, self._pool, bucket, list(queue.weights), limit=PER_TENANT)
+            await self._find(bucket, queue)
             metrics.ADMISSION_QUEUE.labels(self._pool, bucket).set(steps)
+
+    async def _find(self, bucket: str, queue: _Queue) -> None:
+        queue.waiting = await store.first(self._db, self._pool, bucket, list(queue.weights), limit=PER_TENANT)
 
     async def _serve(self, bucket: str, queue: _Queue) -> int:
         costs = {
@@ -105,15 +122,24 @@ class Admitter:
         queue.limits = given.limits
         for axis, limit in zip(("requests", "input_tokens", "output_tokens"), given.limits, strict=True):
             metrics.BUCKET_LIMIT.labels(bucket, axis).set(limit)
-        queue.next_at = self._clock() + min(given.next_in or 0.0, LOOK_EVERY)
-        if not given.admitted:
-            return 0
+        now, next_in = self._clock(), given.next_in or 0.0
+        queue.next_at = now + min(next_in, LOOK_EVERY)
         served = turns[: given.admitted]
+        admitted = await self._dispatch([turn.item for turn in served]) if served else 0
         queue.fair.served(served)
         self._take_out(queue, served)
         if not queue.waiting and queue.total[0] > 0:
-            self._woken.set()  # those beyond this look's first
-        return await self._dispatch([turn.item for turn in served])
+            await self._find(bucket, queue)  # those beyond the first
+        if now >= queue.expect_at and queue.waiting:
+            queue.expect_at = now + EXPECT_EVERY
+            await self._tell(bucket, queue, next_in)
+        return admitted
+
+    async def _tell(self, bucket: str, queue: _Queue, next_in: float) -> None:
+        """Correct what those who wait are told: limits become known, gates shut, others come first."""
+        whole = sum(queue.weights.values())
+        shares = {tenant: weight / whole for tenant, weight in queue.weights.items()}
+        await store.expect(self._db, self._pool, bucket, shares, queue.limits, next_in=next_in, limit=PER_CORRECTION)
 
     def _take_out(self, queue: _Queue, served: Sequence[Turn[Step]]) -> None:
         gone = {turn.item[0] for turn in served}

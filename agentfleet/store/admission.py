@@ -1,6 +1,6 @@
 """The steps that wait for the provider, and their admission."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agentfleet.domain.errors import Need
@@ -38,6 +38,27 @@ async def first(
     for tenant_id, step_id, input_tokens, output_tokens in await db.fetch(statements.NEXT_WAITING, params):
         found.setdefault(tenant_id, []).append((step_id, Need(bucket, input_tokens, output_tokens)))
     return found
+
+
+async def expect(
+    db: Database,
+    pool: str,
+    bucket: str,
+    shares: Mapping[str, float],
+    limits: tuple[float, float, float],
+    *,
+    next_in: float,
+    limit: int,
+) -> int:
+    """Correct the expected times of those who wait for the bucket, where they are wrong; of how many.
+
+    ``shares`` of its ``limits`` (requests, input and output tokens a minute) by tenant; the first of all may go on in
+    ``next_in`` seconds.
+    """
+    requests, input_tokens, output_tokens = limits
+    params = {"pool": pool, "bucket": bucket, "tenant_id": list(shares), "share": list(shares.values())}
+    params |= {"requests": requests, "input_tokens": input_tokens, "output_tokens": output_tokens}
+    return len(await db.fetch(statements.EXPECT_WAITING, {**params, "next_in": next_in, "limit": limit}))
 
 
 async def admit(db: Database, step_ids: Sequence[str]) -> list[Doorbell]:

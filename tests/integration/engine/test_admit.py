@@ -16,6 +16,7 @@ from agentfleet.engine.cancel import Canceller
 from agentfleet.engine.dispatch import Dispatcher
 from agentfleet.engine.promote import Promoter
 from agentfleet.provider.admission import Admission
+from agentfleet.store import admission as store
 from agentfleet.store.steps import ADMISSION_SLACK
 from tests.factories import POOL, execute, make_run, make_step, step_row, submit, tally
 from tests.scripted import Bells, Script, Worker, answer
@@ -159,8 +160,7 @@ async def test_a_cancelled_runs_step_is_not_admitted_and_its_room_is_given_back(
     left = cancelled if first == fits[0].step_id else fits[0]
     await Canceller(db, bells).cancel(left.run_id)
     await fill(redis)
-    time.now += LOOK_EVERY / 2
-    admit._queues[BUCKET].next_at = 0.0
+    admit._queues[BUCKET].next_at = 0.0  # before the next look
     assert await admit.run_once() == 0
     await admission.close()
     assert await room(redis) == pytest.approx(60_000, abs=1), "nobody used it"
@@ -181,15 +181,14 @@ async def test_a_paused_runs_steps_wait_and_hold_up_nobody(db, bells, admission,
 
 @pytest.mark.usefixtures("invariants_hold")
 async def test_a_run_that_somebody_holds_at_this_moment_is_admitted_later(db, bells, admission, redis, database_url):
-    made = await waiting(db, input_estimate=30_000)
-    admit = admitter(db, bells, admission)
+    made, time = await waiting(db, input_estimate=30_000), Time()
+    admit = admitter(db, bells, admission, time)
     async with await psycopg.AsyncConnection.connect(database_url) as connection:
         await connection.execute("SELECT FROM runs WHERE id = %s FOR UPDATE", (made.run_id,))
         assert await admit.run_once() == 0
         await admission.close()
         assert await room(redis) == 60_000
-    admit.wake()
-    admit._queues[BUCKET].next_at = 0.0
+    time.now += LOOK_EVERY
     assert await admit.run_once() == 1
     assert bells.take() == [made.step_id]
 
@@ -197,14 +196,13 @@ async def test_a_run_that_somebody_holds_at_this_moment_is_admitted_later(db, be
 async def test_two_dispatchers_at_once_double_nothing(db, other_db, bells, bundle, admission, database_url, redis):
     execute(database_url, BACKLOG, "acme", 200, 0, BUCKET, 600)
     others = Bells()
-    here, there = admitter(db, bells, admission), admitter(other_db, others, admission)
+    time = Time()
+    here, there = admitter(db, bells, admission, time), admitter(other_db, others, admission, time)
     for _ in range(4):
         await asyncio.gather(here.run_once(), there.run_once())
         await admission.close()
         await fill(redis)
-        for one in (here, there):
-            one.wake()
-            one._queues[BUCKET].next_at = 0.0
+        time.now += LOOK_EVERY
     rung = bells.take() + others.take()
     assert len(rung) == len(set(rung))
     [(dispatched,)] = execute(database_url, "SELECT count(*) FROM steps WHERE state = 'dispatched'")
@@ -245,6 +243,52 @@ async def test_all_that_wait_are_seen_however_many(db, bells, bundle, admission,
     await redis.hset(f"test:bucket:{BUCKET}", mapping={"levels1": 1e6, "levels2": 1e9, "levels3": 1e9})
     admit = admitter(db, bells, admission, Time())
     assert [await admit.run_once() for _ in range(4)] == [50, 50, 30, 0]
+
+
+async def test_those_who_wait_are_told_when_they_may_probably_go_on(db, bells, bundle, admission, database_url):
+    """They had been told an hour, which was true while nobody knew the limits."""
+    execute(database_url, BACKLOG, "acme", 40, 0, BUCKET, 6_000)
+    time = Time()
+    admit = admitter(db, bells, admission, time)
+    assert await admit.run_once() == 10
+    due = "SELECT extract(epoch FROM not_before - now())::float8 FROM steps WHERE state = 'waiting' ORDER BY ready_at"
+    waits = [seconds for (seconds,) in execute(database_url, due)]
+    assert waits == sorted(waits)
+    assert [waits[0], waits[10], waits[29]] == [pytest.approx(6 * n, abs=6) for n in (1, 11, 30)]
+    assert await admit.run_once() == 0
+    assert [seconds for (seconds,) in execute(database_url, due)][29] == pytest.approx(waits[29], abs=20)
+
+
+async def test_a_tenant_with_half_the_weight_expects_to_wait_twice_as_long(db, bells, bundle, admission, database_url):
+    execute(database_url, "INSERT INTO tenants (id, weight) VALUES ('double', 2)")
+    execute(database_url, BACKLOG, "double", 30, 0, BUCKET, 6_000)
+    execute(database_url, BACKLOG, "single", 30, 0, BUCKET, 6_000)
+    await admitter(db, bells, admission).run_once()
+    last = "SELECT tenant_id, max(extract(epoch FROM not_before - now()))::float8 FROM steps WHERE state = 'waiting' GROUP BY 1"
+    longest = dict(execute(database_url, last))
+    assert longest["double"] == pytest.approx(30 * 6 * 1.5 - 60, rel=0.2)
+    assert longest["single"] == pytest.approx(30 * 6 * 3 - 60, rel=0.2)
+
+
+async def test_after_a_look_that_took_long_nobody_looks_for_a_while(db, bells, admission, monkeypatch):
+    """Ten thousand steps are counted in a twentieth of the time at most, however often somebody new comes."""
+    time, looks = Time(), 0
+    admit = admitter(db, bells, admission, time)
+    real = store.waiting
+
+    async def slow(*arguments):
+        nonlocal looks
+        looks += 1
+        time.now += 0.1
+        return await real(*arguments)
+
+    monkeypatch.setattr(store, "waiting", slow)
+    await waiting(db, input_estimate=60_000)
+    for _ in range(100):
+        admit.wake()
+        await admit.run_once()
+        time.now += 0.1
+    assert looks <= 6
 
 
 async def test_a_rate_limited_step_is_queued_with_its_need(db, bells, admission):
