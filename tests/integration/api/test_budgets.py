@@ -1,11 +1,14 @@
 """Budgets over HTTP: what is left, more of it, and children that spend from it."""
 
+import asyncio
 import json
 from decimal import Decimal
 
 import pytest
+from click.testing import CliRunner
 
 from agentfleet.api import schemas
+from agentfleet.cli.main import main
 from agentfleet.domain.budget import Budget
 from agentfleet.domain.errors import BudgetExceeded
 from agentfleet.store import tenants
@@ -142,3 +145,20 @@ async def test_only_an_own_run_that_has_not_ended_has_children_and_not_too_many_
     assert again.json()["id"] == first.json()["id"]
     late = await client.post("/v1/runs", json={**body, "parent_run_id": run["id"]})
     assert problem(late, 409) == "parent_ended"
+
+
+async def test_the_shell_shows_and_raises_a_budget(served, key, submit, db) -> None:
+    run = await submit()
+    await tenants.change(db, "acme", Budget(max_steps=None, max_tokens=1_000), Decimal(1))
+
+    async def call(*arguments: str) -> list[list[str]]:
+        env = {"AGENTFLEET_API_URL": served, "AGENTFLEET_API_KEY": key, "COLUMNS": "120"}
+        done = await asyncio.to_thread(CliRunner().invoke, main, ["budgets", *arguments], env=env)
+        assert done.exit_code == 0, done.output
+        return [line.split() for line in done.output.splitlines()]
+
+    assert ["tokens", "1000", "0", "0", "1000"] in await call("show")
+    assert ["steps", "100", "0", "0", "100"] in await call("show", run["id"])
+    changed = await call("set", run["id"], "--max-cost-usd", "2", "--max-steps", "none")
+    assert ["steps", "none", "0", "0", "none"] in changed
+    assert ["cost", "usd", "2", "0", "0", "2"] in changed
