@@ -7,7 +7,7 @@ that can happen is that a thing is fetched twice.
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -70,6 +70,8 @@ class Flights:
     async def release(self, flight: Flight) -> None:
         """Give up the lead before the block ends: the value is there, or never will be."""
         await self._extend(flight, 0)
+        if (lookout := self._lookouts.get(flight.key)) is not None:
+            lookout.called.set()
 
     async def _await_turn(self, key: str, patience: float, valid: Sequence[str | int]) -> Flight:
         lookout = self._lookouts.setdefault(key, _Lookout())
@@ -78,11 +80,10 @@ class Flights:
             async with asyncio.timeout(patience), lookout:
                 pause = FIRST_LOOK
                 while (flight := await self._ask(key, valid)) is None:
-                    lookout.naps += 1
-                    await asyncio.sleep(pause)
+                    await lookout.nap(pause)
                     pause = min(1.5 * pause, LAST_LOOK)
         except TimeoutError:
-            flight = Flight()
+            return Flight(waited=True)
         flight.waited = lookout.naps > before
         return flight
 
@@ -113,7 +114,18 @@ class Flights:
 class _Lookout(asyncio.Lock):
     """Held by the one who looks; ``naps`` counts how often it found that somebody else leads."""
 
-    naps = 0
+    def __init__(self) -> None:
+        super().__init__()
+        self.naps = 0
+        self.called = asyncio.Event()
+        """A leader in this process has ended: no need to wait for the next look."""
+
+    async def nap(self, seconds: float) -> None:
+        self.naps += 1
+        self.called.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.called.wait()
 
 
 def script(redis: Redis, name: str) -> AsyncScript:

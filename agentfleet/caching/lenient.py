@@ -43,6 +43,7 @@ async def _within(seconds: float, asking: Coroutine[Any, Any, Found]) -> Found:
     caller (https://github.com/python/cpython/issues/86296).
     """
     task = asyncio.create_task(asking)
+    task.add_done_callback(_forget)
     try:
         done, _ = await asyncio.wait({task}, timeout=seconds)
     except asyncio.CancelledError:
@@ -52,3 +53,9 @@ async def _within(seconds: float, asking: Coroutine[Any, Any, Found]) -> Found:
         task.cancel()
         raise TimeoutError(f"no answer within {seconds:g} s")
     return task.result()
+
+
+def _forget(task: asyncio.Task[Any]) -> None:
+    """Take notice of how it ended, as nobody else may do."""
+    if not task.cancelled():
+        task.exception()

@@ -93,6 +93,14 @@ async def test_a_leader_that_fails_is_followed_by_the_next(processes: list[Fligh
     assert (await followers[0]).leads
 
 
+async def test_a_hundred_leaders_that_fail_one_after_the_other_hold_nobody_up(
+    processes: list[Flights], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "FIRST_LOOK", LONG)  # who is not called sleeps for ever
+    monkeypatch.setattr(module, "LAST_LOOK", LONG)
+    assert all(flight.leads for flight in await asyncio.gather(*(look(processes[0]) for _ in range(100))))
+
+
 async def test_a_leader_that_is_cancelled_is_followed_by_the_next(
     processes: list[Flights], monkeypatch: pytest.MonkeyPatch
 ):
