@@ -24,6 +24,11 @@ SCRIPTS = (
 )
 
 
+WAITING_FOR_MONEY = (
+    "SELECT DISTINCT run_id::text, tenant_id FROM steps WHERE state = 'waiting' AND blocked_on = 'budget'"
+)
+
+
 class Aftermath(RuleBasedStateMachine):
     """A world, what its client knows of the runs, and ten invariants: see ``test_stateful``."""
 
@@ -90,7 +95,7 @@ class Aftermath(RuleBasedStateMachine):
                 world.reconcilers[0].do(duty, {})
             for letter_id, tenant in world.rows("SELECT id::text, tenant_id FROM dead_letters WHERE state = 'open'"):
                 world.run(world.ingress.undertaker.replay(tenant, [letter_id]))
-            for run_id, tenant in world.rows("SELECT id::text, tenant_id FROM runs WHERE blocked_on = 'budget'"):
+            for run_id, tenant in world.rows(WAITING_FOR_MONEY):
                 world.run(budgets.change(world.app_db, tenant, run_id, Budget(), version=None))
 
     def _possible_ends(self, run_id: str) -> set[str]:

@@ -166,7 +166,10 @@ WITH settled AS (
         blocked_on = CASE
             WHEN c.run_state IS NULL AND c.state NOT IN ('needs_review', 'paused')
                  AND c.now_waiting > 0 AND c.now_waiting = c.still_open + c.fires::int
-            THEN coalesce(c.blocked_on, r.blocked_on, 'timer') END,
+            THEN coalesce(c.blocked_on, r.blocked_on, (
+                -- The last one that worked has ended: what do the others wait for?
+                SELECT s.blocked_on FROM steps s WHERE s.run_id = c.run_id AND s.state = 'waiting' ORDER BY s.not_before LIMIT 1
+            ), 'timer') END,
         output = c.run_output, error = coalesce(c.run_error, r.error),
         account = coalesce(c.account, r.account), prompt_tokens = coalesce(c.prompt_tokens, r.prompt_tokens),
         prompt_at = CASE WHEN c.prompt_tokens IS NULL THEN r.prompt_at ELSE agentfleet_now() END,

@@ -91,6 +91,16 @@ async def test_a_run_at_its_ceiling_waits_and_says_which(db, bells, go_on, budge
     assert "run.budget_changed" in [event.type for event in found.events]
 
 
+async def test_a_run_says_that_it_waits_for_its_budget_when_the_last_of_its_steps_has_ended(db, bells):
+    """The call that waits was refused first; then the one that works ends."""
+    accepted = await submit(db)
+    worker = Worker(db, bells, Script(TURNS), Tools(budget=Budget(max_tool_calls=2)))
+    await worker.execute(accepted.step_id)
+    for step_id in reversed(bells.take()):
+        await worker.execute(step_id)
+    assert (await tally(db, accepted.run_id)).run.blocked_on == "budget"
+
+
 async def test_two_hundred_runs_on_one_cap_never_exceed_it(db, other_db, bells, go_on, database_url):
     """Every model call may cost ten times what it does: much is held, little is used, and both are bounded together."""
     cap = 100 * USAGE.cost_usd
