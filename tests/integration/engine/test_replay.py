@@ -1,14 +1,16 @@
 """Dead letters: a replay resumes the run at the step that died, with fresh attempts; a discard fails the run."""
 
 import asyncio
+import json
 
 import pytest
 
 from agentfleet.domain.errors import ProviderRejected
+from agentfleet.domain.states import RunState
 from agentfleet.engine.cancel import Canceller
-from agentfleet.engine.replay import Undertaker, replay_of
-from agentfleet.store import dead_letters, settlements
-from tests.factories import TENANT, claim, execute, make_siblings, make_tool, step_row, tally
+from agentfleet.engine.replay import BULK_PRIORITY, Undertaker, replay_of
+from agentfleet.store import dead_letters, runs, settlements, steps
+from tests.factories import POOL, TENANT, claim, execute, make_siblings, make_tool, step_row, submit, tally
 from tests.integration.engine.locks import Uncommitted, as_database, overtaken
 from tests.integration.engine.outcomes import failed, held, hold_again, returned, settle
 
@@ -119,3 +121,56 @@ async def test_another_tenant_can_neither_replay_nor_discard(db, undertaker):
     assert not await undertaker.discard("rival", letter)
     assert (await hold_again(db, made.step_id)).fence == made.fence
     assert (await tally(db, made.run_id)).run.state == "needs_review"
+
+
+async def test_a_replay_that_waited_for_a_cancel_changes_nothing(db, undertaker, database_url):
+    made = await make_tool(db)
+    await settle(db, failed(held(made), NO))
+    [letter] = (await letters(db, made.run_id)).values()
+    async with Uncommitted(database_url) as other:
+        await runs.end(as_database(other), [made.run_id], RunState.CANCELLED, error='{"class":"cancelled"}')
+        assert await overtaken(database_url, other, undertaker.replay(TENANT, [letter])) == []
+    found = await tally(db, made.run_id)
+    assert (found.run.state, found.states) == ("cancelled", ["cancelled"])
+
+
+async def test_of_two_replays_at_once_the_second_edits_nothing(db, undertaker, database_url):
+    made = await make_tool(db)
+    await settle(db, failed(held(made), NO))
+    [letter] = (await letters(db, made.run_id)).values()
+    given = '{"call_id":"c","arguments":{},"given":{"content":"x","is_error":false}}'
+    async with Uncommitted(database_url) as other:
+        await dead_letters.replay(as_database(other), TENANT, [replay_of(letter, by=None)], actor=None)
+        skip = undertaker.bring_back(TENANT, [replay_of(letter, by="k", skip=True, input=given)], by="k")
+        assert await overtaken(database_url, other, skip) == []
+    assert "given" not in (await step_row(db, made.step_id)).input
+    assert execute(database_url, "SELECT count(*) FROM audit") == [(0,)]
+    assert "step.skipped" not in [event.type for event in (await tally(db, made.run_id)).events]
+
+
+async def test_what_comes_back_in_bulk_goes_behind_fresh_work(db, bells, undertaker):
+    dead = [await make_tool(db) for _ in range(3)]
+    for one in dead:
+        await settle(db, failed(held(one), NO))
+    back = [replay_of(one, by=None) for made in dead for one in (await letters(db, made.run_id)).values()]
+    assert len(await undertaker.bring_back(TENANT, back, by=None, priority=BULK_PRIORITY)) == 3
+    fresh = [await submit(db, window=0, priority=-100) for _ in range(2)]
+    rung = await steps.dispatch(db, POOL, window=3)
+    assert [one.run_id for one in rung if one.run_id in {run.run_id for run in fresh}] == [run.run_id for run in fresh]
+    assert len(rung) == 3
+    await steps.dispatch(db, POOL, window=10)
+
+
+async def test_a_resolution_says_who_did_what(db, undertaker):
+    first, second = await make_tool(db), await make_tool(db)
+    for one in (first, second):
+        await settle(db, failed(held(one), NO))
+    [replayed], [discarded] = [list((await letters(db, one.run_id)).values()) for one in (first, second)]
+    await undertaker.replay(TENANT, [replayed], by="key-1")
+    await undertaker.discard(TENANT, discarded, by="key-2")
+    kept = [json.loads((await tally(db, one.run_id)).dead_letters[0].resolution) for one in (first, second)]
+    assert kept == [{"action": "replay", "by": "key-1"}, {"action": "discard", "by": "key-2"}]
+    event = (await tally(db, first.run_id)).events[-1]
+    assert (event.type, json.loads(event.data)) == (
+        "step.replayed", {"step_id": first.step_id, "action": "replay", "by": "key-1"},
+    )  # fmt: skip
