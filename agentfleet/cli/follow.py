@@ -55,7 +55,9 @@ class Follower:
             parts.append(f"again in {data['delay']:.1f} s")
         if data.get("attempt", 1) > 1:
             parts.append(f"attempt {data['attempt']}")
-        if "cost_usd" in data:
+        if data.get("cached"):
+            parts.append("answered before")
+        elif "cost_usd" in data:
             parts.append(
                 f"{data.get('input_tokens', 0)} tokens in, {data.get('output_tokens', 0)} out, ${data['cost_usd']}"
             )
