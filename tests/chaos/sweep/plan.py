@@ -71,6 +71,7 @@ ROUTES = (
     Route("overdue_runs", "reconciler", "deadline", {IDEMPOTENT: 1, UNSAFE: 1}),
     Route("end_runs", "reconciler", "deadline", {IDEMPOTENT: 1, UNSAFE: 1}),
     Route("count_steps", "reconciler", "idle", ANY),
+    Route("prune_dead_letters", "reconciler", "idle", ANY),
     Route("authenticate", "ingress", "post", ANY),
     Route("save_bundle", "ingress", "post", ANY),
     Route("submit_runs", "ingress", "post", ANY),
