@@ -28,6 +28,7 @@ METHODS = ("POST", "POST", "POST", "GET", "GET", "PUT", "PATCH", "DELETE", "HEAD
 NAMES = (SOME_ID, SOME_ID.upper(), "%00", "..%2f", "x" * 300, "%ff", "%ed%a0%80", "-", "1;drop", "%F0%9F%98%80", "")
 PATHS = ("/v1/runs", "/v1/runs", "/v1/runs", "/v1/runs/{}", "/v1/runs/{}/cancel", "/v1/runs/{}/result", "/v1/runs/{}/steps",
          "/v1/runs/{}/events", "/v1/dead-letters", "/v1/dead-letters/{}", "/v1/dead-letters/replay", "/v1/dead-letters/{}/replay",
+         "/v1/dead-letters/clusters", "/v1/dead-letters/replays", "/v1/dead-letters/{}/skip",
          "/v1/{}", "/v1/agents", "/v1/meta", "/{}", "//v1//runs", "/v1/runs/", "/health/{}")  # fmt: skip
 QUERIES = ("limit", "cursor", "status", "agent", "after", "x")
 LENGTHS = (b"-1", b"1e9", b"99999999999999999999999", b"0x10", b"+5", b" ", b"5, 6", b"1048577", b"5000000000")
