@@ -21,6 +21,11 @@ ANY = {"any": 1}
 
 UNREACHED = {
     "lock_runs": "travels in one round trip with end_runs, which is the point",
+    "lock_trees": "travels in one round trip with end_runs, which is the point",
+    **dict.fromkeys(
+        ("cap_tenant", "change_budget", "open_run_budget", "read_day", "read_lineage"),
+        "of people and producers, who ask again: one transaction each, and repeating it changes nothing",
+    ),
     "lock_reviews": "travels in one round trip with replay_dead_letters, which is the point",
     **dict.fromkeys(
         ("close_batch", "create_batch", "find_batches", "find_known_batches", "find_unbatched", "mark_batch_items",
@@ -47,6 +52,8 @@ ROUTES = (
     Route("receive", "steps", "flow", EVERY),
     Route("claim_steps", "steps", "flow", EVERY),
     Route("find_bundles", "steps", "flow", {FIRST: 1}),
+    Route("reserve_budget", "steps", "capped", EVERY),
+    Route("open_day", "steps", "capped", {FIRST: 1}),
     Route("reason", "steps", "flow", REASONS),
     Route("stream", "steps", "flow", REASONS),
     Route("tool", "steps", "flow", TOOLS),
