@@ -51,6 +51,7 @@ from agentfleet.engine.send import Sender
 from agentfleet.engine.serve import StepServer
 from agentfleet.engine.settle import Settler
 from agentfleet.engine.submit import Submitter
+from agentfleet.engine.survey import Surveyor
 from agentfleet.provider.account import Account
 from agentfleet.provider.accounts import read_accounts
 from agentfleet.provider.admission import Admission
@@ -60,6 +61,7 @@ from agentfleet.provider.caps import read_caps
 from agentfleet.provider.factory import make_reasoner
 from agentfleet.provider.limits import Limits, connections_for
 from agentfleet.provider.prices import worst_case
+from agentfleet.provider.published import PublishedLimits
 from agentfleet.provider.quota import Quota
 from agentfleet.provider.warmth import Warmth
 from agentfleet.settings import Settings, environment
@@ -101,6 +103,8 @@ class Reconciler:
     pruner: Pruner
     meter: Meter
     alerts: AlertSender
+    surveyor: Surveyor
+    published_limits: PublishedLimits | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +203,17 @@ def admission(settings: Settings, redis: Redis) -> Admission:
     """The provider's buckets, as this process sees them."""
     pace = Pace(burst=settings.provider_burst, ramp=settings.provider_ramp, probe=settings.provider_overload_probe)
     return Admission(redis, prefix=settings.redis_prefix, pace=pace, caps=read_caps(settings.provider_limits).axes)
+
+
+def published_limits(settings: Settings, admission: Admission) -> PublishedLimits | None:
+    """Who reads the organization's limits, if there is a key for it; raises ``InvalidInput`` when it fits nothing."""
+    if settings.provider_admin_key is None:
+        return None
+    key = settings.provider_admin_key.get_secret_value()
+    accounts = provider_accounts(settings) or read_accounts(
+        None, base_url=settings.provider_base_url, api_key=key, env=environment
+    )
+    return PublishedLimits(admission, accounts, key, provider_limits(settings))
 
 
 def answer_shelf(settings: Settings, redis: Redis) -> Shelf:
@@ -319,6 +334,8 @@ async def reconciler(settings: Settings) -> AsyncGenerator[Reconciler]:
             Pruner(db, days=settings.dead_letter_retention),
             Meter(db),
             alerts,
+            Surveyor(db, admit),
+            published_limits(settings, admit),
         )
 
 

@@ -94,6 +94,10 @@ class Settings(BaseSettings):
         default=None,
         description='Never use more than this a minute, as JSON by model group or `organization/group`: `{"sonnet-5.5": {"requests": 1000, "input_tokens": 2000000, "output_tokens": 400000}}`. Unset: what the provider\'s answers allow.',
     )
+    provider_admin_key: SecretStr | None = Field(
+        default=None,
+        description="An admin key of the organization: with it the dispatcher reads the limits that hold, at its start and once an hour. Unset: they are learned from answers.",
+    )
     provider_burst: Seconds = Field(
         default=5.0,
         description="Seconds' worth of a limit that may be used at once: the provider may enforce it over less than its minute.",

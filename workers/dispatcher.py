@@ -15,6 +15,9 @@ from agentfleet.store.leadership import Leadership
 from agentfleet.telemetry import logs, metrics
 from workers.loops import Duty, lead
 
+LIMITS_EVERY = 3_600.0
+"""Seconds; limits change when somebody changes them, and every answer tells."""
+
 
 async def serve(settings: Settings) -> None:
     """Dispatch until SIGTERM."""
@@ -34,6 +37,8 @@ async def serve(settings: Settings) -> None:
             Duty("dispatch", parts.dispatcher.run_once, every, woken),
             Duty("admit", parts.admitter.run_once, every, parts.admitter.wait),
         ]
+        if parts.published_limits is not None:
+            duties.append(Duty("limits", parts.published_limits.run_once, LIMITS_EVERY))
         leadership = Leadership(parts.db.config, f"dispatcher:{settings.pool}", asked_every=every)
         await lead(f"dispatcher:{settings.pool}", leadership, duties, check_every=every)
 

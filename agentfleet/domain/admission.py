@@ -106,14 +106,20 @@ class Bucket:
     queued_until: float = 0.0
     queued: Axes = NOTHING
     """What those who wait need, all together."""
+    reads_count: bool = False
+    """Whether what is read from the cache counts as input, as the limits' list of the organization says."""
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What an answer's headers say: limits a minute, and what is left of them; ``None`` where they are silent."""
+    """What an answer's headers say: limits a minute, and what is left of them; ``None`` where they are silent.
+
+    Only the organization's list of limits says whether cache reads count.
+    """
 
     limits: Told = (None, None, None)
     remaining: Told = (None, None, None)
+    reads_count: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +178,7 @@ def listen(bucket: Bucket, heard: Heard, pace: Pace, now: float) -> None:
     refill(bucket, pace, now)
     if any(limit is not None for limit in heard.limits) or not bucket.known:
         bucket.limits, bucket.known = _lowest(_told(heard.limits, pace.caps), pace.caps), True
+    bucket.reads_count = bucket.reads_count if heard.reads_count is None else heard.reads_count
     bucket.levels = _lowest(bucket.levels, _told(heard.remaining, UNLIMITED), _capacity(bucket.limits, pace))
 
 
@@ -189,16 +196,16 @@ def limited(bucket: Bucket, seconds: float, pace: Pace, now: float, *, growth: b
     refill(bucket, pace, now)
     bucket.gate.shut(seconds, now)
     if growth:
-        share = _share(bucket, now)
+        part = share(bucket, now)
         bucket.ramp_for = min(bucket.ramp_for * 2, LONGEST_RAMP)
-        bucket.ramp_at, bucket.ramp_from = now + seconds, max(share / 2, SLOWEST)
+        bucket.ramp_at, bucket.ramp_from = now + seconds, max(part / 2, SLOWEST)
 
 
 def overloaded(bucket: Bucket, pace: Pace, now: float) -> None:
     """The provider is overloaded: slower, and after some failures in a row one call at a time."""
     refill(bucket, pace, now)
     bucket.failing += 1
-    bucket.ramp_from = max(_share(bucket, now) * SLOWER, SLOWEST)
+    bucket.ramp_from = max(share(bucket, now) * SLOWER, SLOWEST)
     bucket.ramp_at = now
     if bucket.failing >= FAILURES_TO_SHUT:
         bucket.gate.probe(pace.probe, now)
@@ -219,11 +226,11 @@ def _full_seconds(bucket: Bucket, since: float, until: float) -> float:
     if since >= full:
         return until - since
     sloped = min(until, full)
-    middle = (_share(bucket, since) + _share(bucket, sloped)) / 2
+    middle = (share(bucket, since) + share(bucket, sloped)) / 2
     return (sloped - since) * middle + (until - sloped)
 
 
-def _share(bucket: Bucket, now: float) -> float:
+def share(bucket: Bucket, now: float) -> float:
     """How much of the limits is used at this time."""
     grown = (1 - bucket.ramp_from) * (now - bucket.ramp_at) / bucket.ramp_for
     return min(1.0, bucket.ramp_from + max(grown, 0.0))
@@ -237,11 +244,11 @@ def _capacity(limits: Axes, pace: Pace) -> Axes:
 
 def _wait(bucket: Bucket, ahead: Axes, need: Axes, pace: Pace, now: float) -> float:
     """Seconds until there is room behind ``ahead``. What is larger than the bucket needs a full one."""
-    longest, share = bucket.gate.wait(now), _share(bucket, now)
+    longest, part = bucket.gate.wait(now), share(bucket, now)
     enough = _plus(ahead, _lowest(need, _capacity(bucket.limits, pace)))
     for wanted, level, limit in zip(enough, bucket.levels, bucket.limits, strict=True):
         if wanted > level:
-            longest = max(longest, (wanted - level) * 60 / (limit * share))
+            longest = max(longest, (wanted - level) * 60 / (limit * part))
     return longest
 
 

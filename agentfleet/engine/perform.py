@@ -17,6 +17,7 @@ from agentfleet.domain.batch import LANE
 from agentfleet.domain.errors import (
     EffectUnknown,
     LeaseLost,
+    ProviderBusy,
     ProviderError,
     ProviderUnavailable,
     StepError,
@@ -84,7 +85,8 @@ class Performer:
         verdict = classify(error)
         if verdict is Verdict.UNCLASSIFIED:
             metrics.UNCLASSIFIED.labels(type(error).__name__).inc()
-        log.warning(
+        level = log.debug if isinstance(error, ProviderBusy) else log.warning  # waiting for room is nobody's failure
+        level(
             "step_failed",
             verdict=done.verdict,
             outcome=done.event.value,

@@ -66,8 +66,38 @@ class Round:
     limits: tuple[float, float, float]
 
 
+@dataclass(frozen=True, slots=True)
+class BucketState:
+    """One bucket of the provider: requests, input and output tokens a minute, and what is there of them now.
+
+    ``share`` of the limits is used while it ramps, ``queued`` steps stand in line; it is shut for ``shut_for`` seconds,
+    and has been tried by one call at a time for ``probed_for`` seconds (0: it is not).
+    """
+
+    name: str
+    known: bool
+    limits: tuple[float, float, float]
+    levels: tuple[float, float, float]
+    share: float
+    queued: int
+    shut_for: float
+    probed_for: float
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """All buckets, and the parked accounts with the seconds until somebody may look whether they work again."""
+
+    buckets: tuple[BucketState, ...]
+    parked: Mapping[str, float]
+
+
 class Admission(Protocol):
     """The provider's buckets, as who serves their queues sees them."""
+
+    async def survey(self) -> Survey | None:
+        """How things are; ``None`` when nobody knows."""
+        ...
 
     async def admit(self, bucket: str, needs: Sequence[tuple[str, Need]], waiting: tuple[float, float, float]) -> Round:
         """Take what these steps need, in order, as far as there is room; ``waiting`` is what all who wait need.

@@ -19,9 +19,11 @@ import structlog
 from agentfleet.domain.model import Settlement
 from agentfleet.domain.settlement import EventType
 from agentfleet.domain.states import StepEvent
+from agentfleet.domain.verdicts import Verdict
 from agentfleet.domain.waste import Cause
 from agentfleet.engine.batcher import Batcher
 from agentfleet.engine.ports import Publisher
+from agentfleet.engine.survey import tell_parked
 from agentfleet.store import settlements as store
 from agentfleet.store.database import LOST_CONNECTION, STALLED, UNWRITABLE, Database
 from agentfleet.telemetry import metrics
@@ -59,6 +61,8 @@ class Settler:
             self._unsure.discard(settlement.step_id)
         if ours:
             _count(settlement)
+            if settlement.verdict == Verdict.PARK:
+                await tell_parked(self._db, settlement)
         elif not settlement.expired_only:  # a rescue that comes too late is no zombie
             metrics.FENCE_REJECTIONS.inc()
             _count_waste(Cause.DROPPED, settlement)

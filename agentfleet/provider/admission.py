@@ -19,7 +19,8 @@ from agentfleet.domain import admission as model
 from agentfleet.domain.admission import Axes, Bucket, Gate, Heard, Pace
 from agentfleet.domain.errors import Need, ProviderBusy
 from agentfleet.engine.batcher import Batcher
-from agentfleet.engine.ports import Round
+from agentfleet.engine.ports import Round, Survey
+from agentfleet.provider.state import survey
 from agentfleet.telemetry import metrics
 
 log = structlog.get_logger("agentfleet.admission")
@@ -44,6 +45,7 @@ class Admission:
         self._sha: str | None = None
         self._alone: dict[str, Bucket] = {}
         self._paces: dict[str, tuple[float, ...]] = {}
+        self._reads_count: dict[str, bool] = {}
         self._reports: set[asyncio.Task[None]] = set()
 
     async def reserve(self, need: Need, step_id: str) -> float:
@@ -55,8 +57,8 @@ class Admission:
         asked = ("admit", need.bucket, (*NO_SERVICE, self._key("grant", ""), GRANT_TTL, step_id, *axes(need)))
         try:
             async with asyncio.timeout(PATIENCE):
-                count, at, _, _, _, *waits = await self._batch(asked)
-                begun = float(at)
+                count, at, counts, _, _, _, *waits = await self._batch(asked)
+                begun, self._reads_count[need.bucket] = float(at), bool(counts)
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("admission_alone", bucket=need.bucket, error=str(error) or type(error).__name__)
             found = model.admit(self._own(need.bucket), Gate(), [axes(need)], self._pace, time.monotonic())
@@ -73,8 +75,12 @@ class Admission:
         """Serve the queue: admit steps in order as far as there is room. ``waiting`` is what all who wait need."""
         flat = [value for step_id, need in needs for value in (step_id, *axes(need))]
         operation = ("admit", bucket, ("1", *waiting, self._key("grant", ""), GRANT_TTL, *flat))
-        count, _, requests, inputs, outputs, *waits = await self._batch(operation)
+        count, _, _, requests, inputs, outputs, *waits = await self._batch(operation)
         return Round(count, float(waits[0]) if waits else None, (float(requests), float(inputs), float(outputs)))
+
+    def reads_count(self, bucket: str) -> bool:
+        """Whether cache reads count as input there, as of this process's last call."""
+        return self._reads_count.get(bucket, False)
 
     def revoke(self, step_id: str, need: Need) -> None:
         """A step that was admitted will not call: what was taken for it goes back."""
@@ -87,7 +93,7 @@ class Admission:
     def listen(self, bucket: str, heard: Heard) -> None:
         """What the headers of an answer say."""
         model.listen(self._own(bucket), heard, self._pace, time.monotonic())
-        told = (*heard.limits, *heard.remaining)
+        told = (*heard.limits, *heard.remaining, None if heard.reads_count is None else int(heard.reads_count))
         self._report("listen", bucket, *("" if value is None else value for value in told))
 
     def succeeded(self, bucket: str, begun: float) -> None:
@@ -115,6 +121,13 @@ class Admission:
     async def shut(self, bucket: str) -> bool:
         """Whether the breaker of an overloaded model is open; ``False`` when nobody knows."""
         return (await self._probed([self._key("bucket", bucket)]))[0]
+
+    async def survey(self) -> Survey | None:
+        """Every bucket and every parked account; ``None`` when nobody knows."""
+        try:
+            return await survey(self._redis, self._prefix, self._pace)
+        except (RedisError, OSError):
+            return None
 
     async def resume(self, organization: str) -> bool:
         """A human says that the account works again; whether it was parked."""

@@ -47,7 +47,8 @@ class Quota:
         """
         group = group_of(request.model)
         bucket = f"{organization}/{group}"
-        counts = not self._reads_count.isdisjoint((group, bucket))
+        given = not self._reads_count.isdisjoint((group, bucket))
+        counts = given or self.admission.reads_count(bucket)
         need = self._estimates.need(request, bucket, warm=warm and not counts, cache_reads_count=counts)
         try:
             begun = await self.admission.reserve(need, request.step_id)
@@ -55,6 +56,7 @@ class Quota:
             if request.bundle.spec.get("fallback_models") and await self.admission.shut(bucket):
                 busy.detail["overloaded"] = True  # not full: away, and another model may stand in
             raise
+        counts = given or self.admission.reads_count(bucket)
         return Reservation(self.admission, need, begun=begun, cache_reads_count=counts, probe=self._probe)
 
     def learn(self, request: ReasonRequest, usage: Usage) -> None:

@@ -90,6 +90,9 @@ ADMISSION_QUEUE = Gauge("agentfleet_admission_queue", "Steps that wait for room 
 BUCKET_LIMIT = Gauge(
     "agentfleet_bucket_limit_per_minute", "The provider's limits, as far as they are known.", ["bucket", "axis"]
 )
+ACCOUNT_PARKED = Gauge(
+    "agentfleet_account_parked", "1 while an account of the provider refuses everything: its runs wait.", ["account"]
+)
 SLOTS = Gauge("agentfleet_slots", "Steps that this worker may have in flight.", ["pool"])
 SLOTS_BUSY = Gauge("agentfleet_slots_busy", "Steps that this worker has in flight.", ["pool"])
 PROVIDER_CONNECTIONS = Gauge(

@@ -39,7 +39,7 @@ local function capacity(limits)
 end
 
 local NUMBERS = {'at', 'used_at', 'ramp_at', 'ramp_from', 'ramp_for', 'known', 'failing', 'until', 'every',
-    'look_at', 'since', 'queued_until'}
+    'look_at', 'since', 'queued_until', 'reads_count'}
 local TRIPLES = {'limits', 'levels', 'queued'}
 
 local function load()
@@ -49,7 +49,7 @@ local function load()
         return {
             limits = limits, levels = capacity(limits), queued = {0, 0, 0}, at = now, used_at = now, ramp_at = now,
             ramp_from = pace.ramp_start, ramp_for = pace.ramp, known = 0, failing = 0, ['until'] = 0, every = 0,
-            look_at = 0, since = 0, queued_until = 0,
+            look_at = 0, since = 0, queued_until = 0, reads_count = 0,
         }
     end
     local values = {}
@@ -142,7 +142,7 @@ local function note_queue(bucket, waiting, served)
     end
 end
 
--- How many are admitted, the time, the bucket's limits, then the wait of each of the others. With a prefix, what the queue's
+-- How many are admitted, the time, whether cache reads count, the bucket's limits, then the wait of each of the others. With a prefix, what the queue's
 -- servant admits is remembered for `ttl` seconds under prefix .. id; when its worker asks, it was taken already.
 local function admit(bucket, account)
     local serves, total = argument() == '1', axes()
@@ -182,7 +182,7 @@ local function admit(bucket, account)
         end
     end
     note_queue(bucket, wanted, served)
-    return {count, text(now), text(bucket.limits[1]), text(bucket.limits[2]), text(bucket.limits[3]), unpack(waits)}
+    return {count, text(now), bucket.reads_count, text(bucket.limits[1]), text(bucket.limits[2]), text(bucket.limits[3]), unpack(waits)}
 end
 
 local function give_back(bucket, taken, used)
@@ -204,6 +204,7 @@ local function listen(bucket)
         local heard = {limits[1] or pace.caps[1], limits[2] or pace.caps[2], limits[3] or pace.caps[3]}
         bucket.limits, bucket.known = lowest(heard, pace.caps), 1
     end
+    bucket.reads_count = number(argument()) or bucket.reads_count
     local left = {remaining[1] or UNLIMITED, remaining[2] or UNLIMITED, remaining[3] or UNLIMITED}
     bucket.levels = lowest(lowest(bucket.levels, left), capacity(bucket.limits))
 end

@@ -12,7 +12,7 @@ from agentfleet.domain import admission as model
 from agentfleet.domain.admission import Bucket, Gate, Heard, Pace
 
 SCRIPT = resources.files("agentfleet.provider").joinpath("lua", "admission.lua").read_text("utf-8")
-FIELDS = ("at", "used_at", "ramp_at", "ramp_from", "ramp_for", "known", "failing", "queued_until")
+FIELDS = ("at", "used_at", "ramp_at", "ramp_from", "ramp_for", "known", "failing", "queued_until", "reads_count")
 GATE = ("until", "every", "look_at", "since")
 
 amounts = st.tuples(st.just(1.0), st.floats(0, 50_000), st.floats(0, 20_000))
@@ -31,7 +31,7 @@ paces = st.builds(
 moves = st.one_of(
     st.tuples(st.just("admit"), st.lists(amounts, min_size=1, max_size=4), st.none() | amounts),
     st.tuples(st.just("settle"), amounts, amounts),
-    st.tuples(st.just("listen"), told, told),
+    st.tuples(st.just("listen"), told, told, st.none() | st.booleans()),
     st.tuples(st.just("limited"), seconds, st.booleans()),
     st.tuples(st.just("overloaded")),
     st.tuples(st.just("succeeded"), st.floats(0, 200)),
@@ -75,13 +75,15 @@ class Pair:
                 flat = [value for number, need in enumerate(needs) for value in (number, *map(repr, need))]
                 count, *rest = self.run("admit", *queue, "", 0, *flat)
                 assert count == expected.count
-                assert [float(wait) for wait in rest[4:]] == pytest.approx(expected.waits)
+                assert [float(wait) for wait in rest[5:]] == pytest.approx(expected.waits)
             case "settle":
                 model.settle(bucket, *arguments, pace, now)
                 self.run(name, *(repr(value) for axes in arguments for value in axes))
             case "listen":
                 model.listen(bucket, Heard(*arguments), pace, now)
-                self.run(name, *("" if value is None else repr(value) for axes in arguments for value in axes))
+                *told, counts = arguments
+                flat = ["" if value is None else repr(value) for axes in told for value in axes]
+                self.run(name, *flat, "" if counts is None else int(counts))
             case "limited":
                 model.limited(bucket, arguments[0], pace, now, growth=arguments[1])
                 self.run(name, repr(arguments[0]), int(arguments[1]))

@@ -201,7 +201,7 @@ def test_fewer_failures_in_a_row_slow_down_and_shut_nothing():
     line = Line().full()
     line.overloaded(2)
     assert line.ask(SMALL).count == 1
-    assert model._share(line.bucket, line.now) == pytest.approx(model.SLOWER**2)
+    assert model.share(line.bucket, line.now) == pytest.approx(model.SLOWER**2)
     line.succeeded(line.now)
     line.overloaded(2)
     assert line.bucket.gate.wait(line.now) == 0, "two, and two more, are not three in a row"
@@ -214,9 +214,9 @@ def test_a_success_opens_the_gate_and_use_grows_slowly_again():
     assert line.ask(SMALL, SMALL).count == 1
     line.succeeded(begun=line.now)
     assert line.bucket.gate == Gate()
-    assert model._share(line.bucket, line.now) == line.pace.ramp_start
+    assert model.share(line.bucket, line.now) == line.pace.ramp_start
     line.now += line.pace.ramp
-    assert model._share(line.bucket, line.now) == 1.0
+    assert model.share(line.bucket, line.now) == 1.0
 
 
 def test_the_success_of_a_call_that_was_under_way_opens_nothing():
@@ -256,13 +256,13 @@ def test_growth_that_was_too_fast_halves_the_pace_and_makes_it_grow_half_as_fast
     line = Line(Pace(ramp=20)).full()
     model.limited(line.bucket, 10, line.pace, line.now, growth=True)
     line.now += 10
-    assert model._share(line.bucket, line.now) == pytest.approx(0.5)
+    assert model.share(line.bucket, line.now) == pytest.approx(0.5)
     line.now += 20
-    assert model._share(line.bucket, line.now) == pytest.approx(0.75)
+    assert model.share(line.bucket, line.now) == pytest.approx(0.75)
     for _ in range(10):
         model.limited(line.bucket, 0, line.pace, line.now, growth=True)
     assert line.bucket.ramp_for == model.LONGEST_RAMP
-    assert model._share(line.bucket, line.now) == pytest.approx(model.SLOWEST)
+    assert model.share(line.bucket, line.now) == pytest.approx(model.SLOWEST)
 
 
 def test_a_parked_account_shuts_all_its_buckets_but_for_one_call_now_and_then():
