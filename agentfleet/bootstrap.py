@@ -36,6 +36,7 @@ from agentfleet.engine.batch import BatchLane
 from agentfleet.engine.budget import Reserver
 from agentfleet.engine.cancel import Canceller, Expirer
 from agentfleet.engine.claim import Claims
+from agentfleet.engine.crowding import Crowding
 from agentfleet.engine.dispatch import Dispatcher
 from agentfleet.engine.execute import Executor
 from agentfleet.engine.heartbeat import Leases
@@ -253,6 +254,9 @@ async def worker(settings: Settings) -> AsyncGenerator[Serving]:
         stack.callback(threads.shutdown, wait=False, cancel_futures=True)  # nobody can stop a thread
         admit = admission(settings, redis)
         stack.push_async_callback(admit.close)
+        name = worker_name()
+        crowding = Crowding(db, name)
+        stack.push_async_callback(crowding.close)
         reasoner = make_reasoner(
             settings.provider,
             base_url=settings.provider_base_url,
@@ -263,11 +267,11 @@ async def worker(settings: Settings) -> AsyncGenerator[Serving]:
                 admit, reads_count=read_caps(settings.provider_limits).reads_count, probe=settings.provider_probe
             ),
             warmth=Warmth(redis, prefix=settings.redis_prefix, patience=settings.provider_stagger),
+            crossed=crowding,
         )
         stack.push_async_callback(reasoner.close)
         deltas = RedisDeltas(redis, prefix=settings.redis_prefix)
         stack.push_async_callback(deltas.close)
-        name = worker_name()
         leases = Leases(db, lease=settings.lease, pool=settings.pool)
         release = settings.release or metrics.running_version()
         registry, shelf = Registry.load(settings.agents), answer_shelf(settings, redis)

@@ -20,7 +20,7 @@ class AlertKind(StrEnum):
     BATCH_LOST = "batch_lost"
     """Nobody knows whether the provider has taken a batch. Subject: the batch."""
     CONNECTIONS_80 = "connections_80"
-    """Four fifths of a process's connections to the provider are in use. Subject: the account."""
+    """Four fifths of a process's connections to the provider are in use. Subject: the worker."""
 
 
 class AlertEvent(StrEnum):

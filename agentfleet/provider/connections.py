@@ -5,6 +5,7 @@ They are counted here and not in the HTTP client, which can say neither how many
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Callable
 
 import structlog
 
@@ -19,11 +20,18 @@ RELIEVED = 0.7
 """Below this share the next crossing is news again."""
 
 
-class Connections:
-    """Seats for calls, first come, first served. Belongs to the event loop that uses it."""
+Crossed = Callable[[bool, int, int], None]
+"""Gets whether they are nearly all busy now, how many are, and how many there are. Must not block."""
 
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
+
+class Connections:
+    """Seats for calls, first come, first served. Belongs to the event loop that uses it.
+
+    ``crossed`` is told when they are nearly all busy, and when they no longer are.
+    """
+
+    def __init__(self, limits: Limits, crossed: Crossed | None = None) -> None:
+        self.limits, self._crossed = limits, crossed
         self.busy = 0
         self._all = asyncio.Semaphore(limits.connections)
         self._hosts = defaultdict[str, asyncio.Semaphore](
@@ -63,10 +71,15 @@ class Connections:
         metrics.PROVIDER_CONNECTIONS.labels("busy").inc(change)
         share = self.busy / self.limits.connections
         if share >= NEARLY_FULL and not self._warned:
-            self._warned = True
             log.warning("provider_pool_nearly_full", busy=self.busy, limit=self.limits.connections)
-        elif share < RELIEVED:
-            self._warned = False
+            self._cross(nearly_full=True)
+        elif share < RELIEVED and self._warned:
+            self._cross(nearly_full=False)
+
+    def _cross(self, *, nearly_full: bool) -> None:
+        self._warned = nearly_full
+        if self._crossed is not None:
+            self._crossed(nearly_full, self.busy, self.limits.connections)
 
 
 class Seat:

@@ -8,6 +8,7 @@ from agentfleet.domain.errors import InvalidInput
 from agentfleet.engine.ports import Reasoner
 from agentfleet.provider.account import Account
 from agentfleet.provider.accounts import read_accounts
+from agentfleet.provider.connections import Crossed
 from agentfleet.provider.limits import Limits
 from agentfleet.provider.quota import Quota
 from agentfleet.provider.reasoner import AnthropicReasoner
@@ -25,6 +26,7 @@ def make_reasoner(
     accounts: Sequence[Account] = (),
     quota: Quota | None = None,
     warmth: Warmth | None = None,
+    crossed: Crossed | None = None,
 ) -> Reasoner:
     """``anthropic``, with ``accounts`` or the one of ``base_url`` and ``api_key``; or one of your own.
 
@@ -33,7 +35,7 @@ def make_reasoner(
     """
     if name == "anthropic":
         only = read_accounts(None, base_url=base_url, api_key=api_key, env=lambda _: None) if not accounts else ()
-        return AnthropicReasoner([*accounts, *only], limits=limits, quota=quota, warmth=warmth)
+        return AnthropicReasoner([*accounts, *only], limits=limits, quota=quota, warmth=warmth, crossed=crossed)
     make = _imported(name)
     reasoner = make(base_url=base_url, api_key=api_key, limits=limits)
     if not (callable(getattr(reasoner, "reason", None)) and callable(getattr(reasoner, "close", None))):

@@ -15,7 +15,7 @@ from agentfleet.engine.ports import Reasoned, ReasonRequest
 from agentfleet.provider.account import Account
 from agentfleet.provider.accounts import Accounts
 from agentfleet.provider.call import Call
-from agentfleet.provider.connections import Connections
+from agentfleet.provider.connections import Connections, Crossed
 from agentfleet.provider.errors import translate
 from agentfleet.provider.limits import Limits
 from agentfleet.provider.measure import count_failure, count_success
@@ -41,9 +41,10 @@ class AnthropicReasoner:
         limits: Limits,
         quota: Quota | None = None,
         warmth: Warmth | None = None,
+        crossed: Crossed | None = None,
     ) -> None:
         self._quota, self._warmth = quota, warmth
-        self._accounts = Accounts(accounts, Connections(limits), self._is_parked)
+        self._accounts = Accounts(accounts, Connections(limits, crossed), self._is_parked)
 
     async def reason(self, request: ReasonRequest, on_text: Callable[[str], None] | None) -> Reasoned:
         """One complete turn; raises the ``StepError`` that says why there is none."""
