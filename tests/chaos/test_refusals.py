@@ -10,7 +10,7 @@ from agentfleet.simulator.log import Entry
 from tests.acceptance import agents
 from tests.acceptance.fleet import Fleet, until
 from tests.chaos.figures import Figures
-from tests.chaos.test_provider import known
+from tests.chaos.test_provider import LONG, known
 from tests.integration.simulator.talk import control
 
 UNDER_WAY = 0.5
@@ -61,9 +61,9 @@ async def refuse(fleet: Fleet, runs: int, *faults: tuple[str, float]) -> tuple[l
 
 
 async def test_nobody_calls_before_retry_after(fleet: Fleet, figures: Figures, many) -> None:
-    runs, waves = many(40, 400), many(1, 5)
+    runs, waves = many(40, 200), many(1, 5)
     for _ in range(2):
-        await fleet.worker()
+        await fleet.worker(**LONG)
     await known(fleet)
     early = 0
     for _ in range(waves):
@@ -82,7 +82,7 @@ async def test_a_storm_of_429s_becomes_a_steady_stream(fleet: Fleet, figures: Fi
     burst = {"burst_seconds": 5, "limits_by_group": {GROUP: {"requests_per_minute": a_minute}}}
     await control(fleet.ground.simulator, "PATCH", "config", burst)
     for _ in range(workers):
-        await fleet.worker(provider_ramp=many(0.5, 20))
+        await fleet.worker(**LONG, provider_ramp=many(0.5, 20))
     storm = await fleet.submit(agents.chat, round(a_minute / 60 * (warm_up + window) * 1.5) + 100)
     clock = fleet.ground.simulator.simulator.clock
     await until(lambda: calls(fleet), "the first call")
@@ -107,7 +107,7 @@ async def test_a_storm_of_429s_becomes_a_steady_stream(fleet: Fleet, figures: Fi
 
 async def test_a_spend_cap_is_looked_at_once_per_interval(fleet: Fleet, figures: Figures, many) -> None:
     count, probe, probes = many((20, 0.7, 3), (200, 20, 6))
-    await fleet.worker(provider_probe=probe)
+    await fleet.worker(**LONG, provider_probe=probe)
     await known(fleet)
     runs, since = await refuse(fleet, count, ("enforced_spend_limit_reached", 1))
     seen = await looks(fleet, probes, since)
@@ -120,7 +120,7 @@ async def test_a_spend_cap_is_looked_at_once_per_interval(fleet: Fleet, figures:
 
 async def test_an_overloaded_model_is_looked_at_once_per_interval(fleet: Fleet, figures: Figures, many) -> None:
     count, probe, probes = many((20, 0.7, 3), (200, 10, 60))
-    await fleet.worker(provider_overload_probe=probe)
+    await fleet.worker(**LONG, provider_overload_probe=probe)
     await known(fleet)
     runs, since = await refuse(fleet, count, ("overloaded", 0.5), ("unavailable", 1))
     seen = await looks(fleet, probes, since)
@@ -132,7 +132,7 @@ async def test_an_overloaded_model_is_looked_at_once_per_interval(fleet: Fleet, 
 
 async def test_what_cannot_be_accepted_is_asked_once(fleet: Fleet, figures: Figures, many) -> None:
     count, probe = many((3, 0.7), (100, 10))
-    await fleet.worker(provider_probe=probe)
+    await fleet.worker(**LONG, provider_probe=probe)
     await known(fleet)
     repeated = 0
     for fault, state, words in (
