@@ -56,6 +56,11 @@ class BatchLane:
             if wait is not None and (item.state is not None or await self._ask(claimed)):
                 return Wait(wait)  # else it has just been answered, or somebody else's claim has asked: look again
 
+    async def answered(self, claimed: Claimed) -> Reasoned | None:
+        """The answer if it is there, which is paid for whatever happens now."""
+        item = await batches.read_item(self._db, claimed.step_id)
+        return await self._answer(claimed, item) if item.state is ItemState.SUCCEEDED else None
+
     def _wait(self, item: Item) -> float | None:
         """Seconds for which the step should wait; ``None``: it should not."""
         left = item.slack.spill_in(self._margin)

@@ -15,6 +15,7 @@ from agentfleet import failpoints
 from agentfleet.domain import reroute, settlement
 from agentfleet.domain.batch import LANE
 from agentfleet.domain.errors import (
+    BudgetExceeded,
     EffectUnknown,
     LeaseLost,
     ProviderBusy,
@@ -26,7 +27,7 @@ from agentfleet.domain.errors import (
     Unserviceable,
 )
 from agentfleet.domain.model import Bundle, Claimed, Settlement, StepKind
-from agentfleet.domain.plan import Continue, LoopState, after_reason, after_tool
+from agentfleet.domain.plan import Continue, LoopState, Rules, after_reason, after_tool
 from agentfleet.domain.retry import RetryPolicy
 from agentfleet.domain.verdicts import Verdict, classify
 from agentfleet.engine.batch import BatchLane, Wait
@@ -101,7 +102,14 @@ class Performer:
         rules = self._toolbox.rules(bundle)
         state = LoopState.loads(claimed.input)
         asked = int(bundle.spec["max_tokens"]) << state.growth
-        reserved = await self._reserve.model_call(claimed, bundle, rules.budget, asked, still_ours)
+        in_lane = self._lane if claimed.lane == LANE else None
+        try:
+            reserved = await self._reserve.model_call(claimed, bundle, rules.budget, asked, still_ours)
+        except BudgetExceeded:
+            paid = None if in_lane is None else await in_lane.answered(claimed)
+            if paid is None:
+                raise
+            return _said(claimed, paid, state, rules)  # the money is gone: now it is told
         request = ReasonRequest(
             bundle,
             claimed.conversation,
@@ -115,28 +123,17 @@ class Performer:
             prompt_age=claimed.prompt_age,
             lane=claimed.lane,
         )
-        batched = await self._lane(claimed) if self._lane is not None and claimed.lane == LANE else None
-        if isinstance(batched, Wait):
-            return settlement.snoozed(claimed, batched.seconds, LANE)
         try:
+            batched = None if in_lane is None else await in_lane(claimed)
+            if isinstance(batched, Wait):
+                return settlement.snoozed(claimed, batched.seconds, LANE)
             reasoned = batched or await self._ask(request, still_ours)
         except ProviderError as error:
             if (step := reroute.stand_in(claimed, rules, error)) is None:
                 raise
             log.warning("rerouted", model=claimed.name, to=step.name, error=str(error)[:500])
             return settlement.gave_way(claimed, error, step)
-        planned = after_reason(claimed.turn, reasoned.turn, state, claimed.progress, rules)
-        plan = reroute.routed(planned, claimed, rules, reasoned.usage.context_tokens)
-        done = settlement.succeeded(
-            claimed,
-            plan,
-            usage=reasoned.usage,
-            usage_raw=reasoned.usage_raw,
-            request_id=reasoned.request_id,
-            account=reasoned.account,
-            cached=reasoned.cached,
-        )
-        return reserved.warned(done)
+        return reserved.warned(_said(claimed, reasoned, state, rules))
 
     async def _ask(self, request: ReasonRequest, still_ours: Callable[[], None]) -> Reasoned:
         """Call the model."""
@@ -171,6 +168,21 @@ class Performer:
         plan = _answered(claimed, bundle, call, result)
         raw = CACHE_HIT if result.cached else None
         return reserved.warned(settlement.succeeded(claimed, plan, usage_raw=raw, cached=result.cached))
+
+
+def _said(claimed: Claimed, reasoned: Reasoned, state: LoopState, rules: Rules) -> Settlement:
+    """The settlement of a step to which the model has answered."""
+    planned = after_reason(claimed.turn, reasoned.turn, state, claimed.progress, rules)
+    plan = reroute.routed(planned, claimed, rules, reasoned.usage.context_tokens)
+    return settlement.succeeded(
+        claimed,
+        plan,
+        usage=reasoned.usage,
+        usage_raw=reasoned.usage_raw,
+        request_id=reasoned.request_id,
+        account=reasoned.account,
+        cached=reasoned.cached,
+    )
 
 
 def _answered(claimed: Claimed, bundle: Bundle, call: Mapping[str, Any], result: ToolResult) -> Continue:

@@ -237,3 +237,22 @@ async def test_a_batch_that_is_refused_for_now_is_made_again_after_a_rest(stage:
     await stage.through()
     assert (stage.states(), stage.batches()) == (["succeeded"] * 2, ["lost", "ended"])
     assert stage.calls("messages") == []
+
+
+async def test_a_run_at_its_ceiling_asks_for_no_batch(stage: Stage) -> None:
+    await stage.submit(1)
+    stage.query("""UPDATE runs SET budget = '{"max_cost_usd": "0.000001"}'""")
+    await stage.work()
+    assert stage.query("SELECT state, blocked_on FROM runs") == [("waiting", "budget")]
+    assert stage.items() == []
+
+
+async def test_an_answer_that_is_paid_for_is_told_whatever_the_budget_says_by_then(stage: Stage) -> None:
+    await stage.submit(1)
+    await stage.work()
+    await stage.sender.run_once()
+    stage.query("""UPDATE runs SET budget = '{"max_cost_usd": "0.000001"}'""")
+    stage.pass_time(60)
+    await stage.receiver.run_once()
+    await stage.work()
+    assert stage.query("SELECT state, cost_usd > 0 FROM runs") == [("succeeded", True)]
