@@ -24,6 +24,7 @@ from agentfleet.domain.waste import Cause
 from agentfleet.engine.batcher import Batcher
 from agentfleet.engine.ports import Publisher
 from agentfleet.engine.survey import tell_parked
+from agentfleet.store import budgets
 from agentfleet.store import settlements as store
 from agentfleet.store.database import LOST_CONNECTION, STALLED, UNWRITABLE, Database
 from agentfleet.telemetry import metrics
@@ -92,12 +93,21 @@ class Settler:
         if written.dispatched:
             metrics.DISPATCHED.labels("fast").inc(len(written.dispatched))
             await self._publisher.publish(written.dispatched)
-        for run_id in written.alarmed:
-            metrics.BUDGET_ALERTS.labels("run" if run_id else "tenant_day").inc()
+        if written.alarming:
+            await self._alarm(written.alarming)
         for pool in written.backlogged:
             await self._publisher.wake(pool)
         tried = {settlement.step_id for settlement, _ in free}
         return [s.step_id in written.settled if s.step_id in tried else None for s, _ in batch]
+
+    async def _alarm(self, budget_ids: list[str]) -> None:
+        try:
+            told = await budgets.alarm(self._db, budget_ids)
+        except LOST_CONNECTION as error:
+            log.warning("alarm_failed", error=str(error))  # the next settlement says it again
+        else:
+            for is_day in told:
+                metrics.BUDGET_ALERTS.labels("tenant_day" if is_day else "run").inc()
 
     async def _write(self, batch: Sequence[Pair]) -> store.Written:
         try:

@@ -72,6 +72,11 @@ async def reserve(db: Database, asks: Sequence[Ask]) -> dict[str, Answer]:
     return {row[0]: Answer(*row[:5], left=Left(*row[5:])) for row in rows}
 
 
+async def alarm(db: Database, budget_ids: Sequence[str]) -> list[bool]:
+    """Tell people that four fifths are used, once: for each budget that is told of, whether it is a tenant's day."""
+    return [row[1] for row in await db.fetch(statements.ALARM_BUDGETS, {"id": list(budget_ids)})]
+
+
 async def open_day(db: Database, tenant_ids: Sequence[str]) -> None:
     """Make the row of today for tenants that have a cap."""
     await db.fetch(statements.OPEN_DAY, {"tenant_id": list(tenant_ids)})

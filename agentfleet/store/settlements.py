@@ -34,8 +34,8 @@ class Written:
     """Created and admitted: to be published."""
     backlogged: set[str] = field(default_factory=set[str])
     """Pools in which a step had to stay ready or waits for the provider: their dispatcher should wake."""
-    alarmed: list[str | None] = field(default_factory=list[str | None])
-    """Budgets that have just passed four fifths: the run's id, or ``None`` for a tenant's day."""
+    alarming: list[str] = field(default_factory=list[str])
+    """Budgets of which four fifths are used, and nobody has been told."""
 
 
 async def settle(
@@ -68,8 +68,8 @@ async def settle(
                     written.backlogged.add(pool)
             case StepState.DISPATCHED:
                 written.dispatched.append(Doorbell(step_id, run_id, pool, agent, kind, name, seq, 1, traceparent))
-            case "alarmed":
-                written.alarmed.append(run_id)
+            case "alarming":
+                written.alarming.append(step_id)  # the budget's id
             case _:
                 written.backlogged.add(pool)
     return written

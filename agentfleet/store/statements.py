@@ -58,6 +58,7 @@ def _load(name: str) -> Statement:
 
 
 ADMIT_STEPS = _load("admit_steps")
+ALARM_BUDGETS = _load("alarm_budgets")
 AUTHENTICATE = _load("authenticate")
 BURY_MESSAGE = _load("bury_message")
 CAP_TENANT = _load("cap_tenant")

@@ -29,6 +29,10 @@ WITH day AS (
         used_tool_calls = greatest(budgets.used_tool_calls, excluded.used_tool_calls),
         used_tokens = greatest(budgets.used_tokens, excluded.used_tokens),
         used_cost_usd = greatest(budgets.used_cost_usd, excluded.used_cost_usd)
+), over AS (
+    -- What was said of an earlier day, or of a smaller cap, is over.
+    UPDATE alerts a SET resolved_at = agentfleet_now(), send_at = agentfleet_now(), tries = 0
+    FROM day WHERE a.kind = 'budget_80' AND a.resolved_at IS NULL AND starts_with(a.subject, 'tenant/' || %(tenant_id)s::text || '/')
 )
 UPDATE steps s SET not_before = agentfleet_now()
 WHERE s.tenant_id = %(tenant_id)s AND s.state = 'waiting' AND s.blocked_on = 'budget'

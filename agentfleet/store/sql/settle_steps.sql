@@ -53,18 +53,14 @@ WITH settled AS (
     DELETE FROM budget_holds h WHERE h.step_id = ANY(ARRAY(SELECT id FROM written UNION ALL SELECT id FROM siblings))
     RETURNING h.*
 ), caps AS MATERIALIZED (
-    SELECT b.id, b.alerted_at FROM budgets b WHERE b.id = ANY(ARRAY(SELECT DISTINCT budget_id FROM released)) ORDER BY b.id
+    SELECT b.id FROM budgets b WHERE b.id = ANY(ARRAY(SELECT DISTINCT budget_id FROM released)) ORDER BY b.id
     FOR NO KEY UPDATE
 ), charged AS (
     UPDATE budgets b
     SET held_steps = b.held_steps - h.held_steps, held_tool_calls = b.held_tool_calls - h.held_tool_calls,
         held_tokens = b.held_tokens - h.held_tokens, held_cost_usd = b.held_cost_usd - h.held_cost_usd,
         used_steps = b.used_steps + h.steps, used_tool_calls = b.used_tool_calls + h.tool_calls,
-        used_tokens = b.used_tokens + h.tokens, used_cost_usd = b.used_cost_usd + h.cost_usd,
-        alerted_at = CASE WHEN b.alerted_at IS NULL
-            AND (b.used_steps + h.steps >= 0.8 * b.max_steps OR b.used_tool_calls + h.tool_calls >= 0.8 * b.max_tool_calls
-                 OR b.used_tokens + h.tokens >= 0.8 * b.max_tokens OR b.used_cost_usd + h.cost_usd >= 0.8 * b.max_cost_usd)
-            THEN agentfleet_now() ELSE b.alerted_at END
+        used_tokens = b.used_tokens + h.tokens, used_cost_usd = b.used_cost_usd + h.cost_usd
     FROM caps c JOIN (
         SELECT r.budget_id, sum(r.steps) AS held_steps, sum(r.tool_calls) AS held_tool_calls, sum(r.tokens) AS held_tokens,
                sum(r.cost_usd) AS held_cost_usd, count(*) FILTER (WHERE d.state = 'succeeded') AS steps,
@@ -73,20 +69,9 @@ WITH settled AS (
         FROM released r LEFT JOIN done d ON d.step_id = r.step_id GROUP BY r.budget_id
     ) h ON h.budget_id = c.id
     WHERE b.id = ANY(ARRAY(SELECT id FROM caps)) AND b.id = c.id
-    RETURNING b.*, c.alerted_at IS NULL AND b.alerted_at IS NOT NULL AS alarmed
-), alarms AS (
-    INSERT INTO alerts (id, kind, subject, message, data)
-    SELECT gen_random_uuid(), 'budget_80', c.id,
-           'Four fifths of ' || CASE WHEN c.run_id IS NULL THEN 'the day''s budget of tenant ' || c.tenant_id
-                                     ELSE 'the budget of run ' || c.run_id::text END
-           || ' are used; at the ceiling its steps wait. To let them go on, raise it (see `agentfleet budgets --help`).',
-           json_build_object('tenant_id', c.tenant_id, 'run_id', c.run_id, 'used_cost_usd', c.used_cost_usd::text,
-                             'max_cost_usd', c.max_cost_usd::text, 'used_tokens', c.used_tokens, 'max_tokens', c.max_tokens,
-                             'used_steps', c.used_steps, 'max_steps', c.max_steps,
-                             'used_tool_calls', c.used_tool_calls, 'max_tool_calls', c.max_tool_calls)::text
-    FROM charged c WHERE c.alarmed ORDER BY c.id
-    ON CONFLICT (kind, subject) WHERE resolved_at IS NULL
-    DO UPDATE SET seen = alerts.seen + 1, last_seen_at = agentfleet_now(), message = excluded.message, data = excluded.data
+    RETURNING b.id, b.alerted_at IS NULL
+              AND (b.used_steps >= 0.8 * b.max_steps OR b.used_tool_calls >= 0.8 * b.max_tool_calls
+                   OR b.used_tokens >= 0.8 * b.max_tokens OR b.used_cost_usd >= 0.8 * b.max_cost_usd) AS alarming
 ), attempt_rows AS (
     INSERT INTO attempts (step_id, fence, attempt, outcome, verdict, error, worker, dispatched_at, claimed_at, finished_at,
                           request_id, usage, cost_usd, release)
@@ -193,4 +178,4 @@ UNION ALL
 SELECT n.state, n.id::text, n.run_id::text, n.pool, n.agent, n.seq, n.kind, n.name, c.traceparent
 FROM step_rows n JOIN counted c ON c.run_id = n.run_id
 UNION ALL
-SELECT 'alarmed', id, run_id::text, NULL, NULL, NULL, NULL, NULL, NULL FROM charged WHERE alarmed
+SELECT 'alarming', id, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM charged WHERE alarming

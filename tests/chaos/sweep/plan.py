@@ -23,13 +23,23 @@ UNREACHED = {
     "lock_runs": "travels in one round trip with end_runs, which is the point",
     "lock_trees": "travels in one round trip with end_runs, which is the point",
     **dict.fromkeys(
-        ("cap_tenant", "change_budget", "open_run_budget", "read_day", "read_lineage"),
-        "of people and producers, who ask again: one transaction each, and repeating it changes nothing",
+        ("alarm_budgets", "cap_tenant", "change_budget", "open_run_budget", "read_day", "read_lineage"),
+        "one transaction each, and repeating it changes nothing: people, producers and settlements ask again",
     ),
     "lock_reviews": "travels in one round trip with replay_dead_letters, which is the point",
     **dict.fromkeys(
-        ("close_batch", "create_batch", "find_batches", "find_known_batches", "find_unbatched", "mark_batch_items",
-         "open_batch", "read_batch_items", "record_batch", "store_batch_results"),
+        (
+            "close_batch",
+            "create_batch",
+            "find_batches",
+            "find_known_batches",
+            "find_unbatched",
+            "mark_batch_items",
+            "open_batch",
+            "read_batch_items",
+            "record_batch",
+            "store_batch_results",
+        ),
         "of the batch lane, whose deaths are in tests/acceptance/test_batches.py",
     ),
 }

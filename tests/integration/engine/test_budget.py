@@ -19,7 +19,7 @@ from agentfleet.engine.dispatch import Dispatcher
 from agentfleet.engine.ports import ToolResult
 from agentfleet.engine.promote import Promoter
 from agentfleet.engine.submit import ParentEnded, Submitter
-from agentfleet.store import budgets
+from agentfleet.store import budgets, tenants
 from agentfleet.store.budgets import Ask
 from agentfleet.telemetry import metrics
 from tests.factories import BUNDLE, LEASE, POOL, TENANT, claim, execute, new_run, submit, tally
@@ -327,6 +327,8 @@ async def test_somebody_hears_of_four_fifths_once(db, bells, database_url):
         accepted = await submit(db)
         await worker.execute(accepted.step_id)
         assert execute(database_url, "SELECT kind, seen FROM alerts") == ([("budget_80", 1)] if n >= 3 else [])
+    await tenants.change(db, TENANT, Budget(max_steps=None, max_cost_usd=1), Decimal(1))
+    assert execute(database_url, "SELECT resolved_at IS NOT NULL FROM alerts") == [(True,)], "it was raised"
     assert [e.type for e in (await tally(db, accepted.run_id)).events][-2:] == ["run.budget_alert", "run.succeeded"]
     after = [metrics.BUDGET_ALERTS.labels(scope)._value.get() for scope in ("run", "tenant_day")]
     assert [b - a for a, b in zip(before, after, strict=True)] == [5, 1]
