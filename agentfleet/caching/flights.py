@@ -6,7 +6,7 @@ that can happen is that a thing is fetched twice.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +79,7 @@ class Flights:
         try:
             async with asyncio.timeout(patience), lookout:
                 pause = FIRST_LOOK
-                while (flight := await self._ask(key, valid)) is None:
+                while (flight := await lookout.look(lambda: self._ask(key, valid))) is None:
                     await lookout.nap(pause)
                     pause = min(1.5 * pause, LAST_LOOK)
         except TimeoutError:
@@ -120,9 +120,12 @@ class _Lookout(asyncio.Lock):
         self.called = asyncio.Event()
         """A leader in this process has ended: no need to wait for the next look."""
 
+    async def look(self, ask: Callable[[], Awaitable[Flight | None]]) -> Flight | None:
+        self.called.clear()  # before: who calls while we ask must not be missed
+        return await ask()
+
     async def nap(self, seconds: float) -> None:
         self.naps += 1
-        self.called.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.called.wait()
