@@ -6,9 +6,6 @@ from agentfleet.api.documents import Document, money, when
 from agentfleet.domain.waste import ESTIMATED, Cause, Line, Saving
 from agentfleet.engine.usage import Report
 
-CENT = Decimal("0.00000001")
-"""What a share of a cost is rounded to: costs are kept in hundred-millionths of a dollar."""
-
 
 def report(found: Report) -> Document:
     """The whole report."""
@@ -30,24 +27,19 @@ def line(one: Line) -> Document:
         "output_tokens": one.output_tokens,
         "cache_read_tokens": one.cache_read_tokens,
         "cache_write_tokens": one.cache_write_tokens,
-        "cost_usd": dollars(one.cost_usd),
-        "estimated_usd": dollars(one.estimated_usd),
-        "saved_usd": {saving.value: dollars(one.saved.get(saving, Decimal(0))) for saving in Saving},
-        "wasted_usd": dollars(one.wasted_usd),
+        "cost_usd": money(one.cost_usd),
+        "estimated_usd": money(one.estimated_usd),
+        "saved_usd": {saving.value: money(one.saved.get(saving, Decimal(0))) for saving in Saving},
+        "wasted_usd": money(one.wasted_usd),
         "wasted": [
             {
                 "cause": cause.value,
                 "calls": one.wasted[cause].calls,
                 "tokens": one.wasted[cause].tokens,
-                "cost_usd": dollars(one.wasted[cause].cost_usd),
+                "cost_usd": money(one.wasted[cause].cost_usd),
                 "estimated": cause in ESTIMATED,
             }
             for cause in Cause
             if cause in one.wasted
         ],
     }
-
-
-def dollars(amount: Decimal) -> str:
-    """Rounded, as a decimal text."""
-    return money(amount.quantize(CENT))

@@ -6,11 +6,15 @@ than what was spent. What a call cost that nobody heard the end of is estimated,
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from functools import reduce
+from typing import Any
+
+CENT = Decimal("0.00000001")
+"""Dollars are kept in hundred-millionths."""
 
 
 class Cause(StrEnum):
@@ -64,36 +68,54 @@ class By(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Calls:
+    """So many calls to ``model``, the last on ``day``: what they cost together and what the provider said of them.
+
+    ``hour``: cache write tokens that were written for an hour.
+    """
+
+    model: str
+    day: date
+    count: int
+    cost_usd: Decimal
+    input: int
+    output: int
+    read: int
+    write: int
+    hour: int
+
+
+@dataclass(frozen=True, slots=True)
 class Spent:
-    """Calls of one key to ``model`` by agents whose own model is ``main_model``, the last on ``day``."""
+    """Calls of one key by agents whose own model is ``main_model``.
+
+    ``answered_usd``: what known answers saved; ``batch_usd``: the part of the cost that went through batches.
+    """
 
     key: str
-    model: str
     main_model: str
-    day: date
-    calls: int
-    input_tokens: int
-    output_tokens: int
-    cache_read_tokens: int
-    cache_write_tokens: int
-    cost_usd: Decimal
-    prompt_cache_usd: Decimal
-    answer_cache_usd: Decimal
+    calls: Calls
+    answered_usd: Decimal
     batch_usd: Decimal
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What calls of one key to ``model`` lost by ``cause``. ``unpriced``: input tokens that ``cost_usd`` leaves out."""
+    """``count`` calls of one key lost ``tokens`` by ``cause``.
+
+    ``calls`` are those themselves, or, for estimates, those that were made instead of some of them; of the others it is
+    only ``guessed`` how many tokens their prompts had. ``missed_input`` and ``missed_write`` tokens of ``calls`` should
+    have been read from the cache.
+    """
 
     key: str
-    model: str
-    day: date
     cause: Cause
-    calls: int
+    calls: Calls
+    count: int
     tokens: int
-    cost_usd: Decimal
-    unpriced: int
+    missed_input: int = 0
+    missed_write: int = 0
+    guessed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +170,7 @@ class Line:
         )
 
 
-Price = Callable[[Mapping[str, int], str, date], Decimal]
+Price = Callable[[Mapping[str, Any], str, date], Decimal]
 """US dollars for a call's usage, in the provider's words, of a model on a day."""
 
 
@@ -166,39 +188,73 @@ def total(every: Iterable[Line]) -> Line:
 
 
 def _spent(one: Spent, price: Price) -> Line:
+    calls = one.calls
     saved = {
-        Saving.PROMPT_CACHE: one.prompt_cache_usd,
-        Saving.ANSWER_CACHE: one.answer_cache_usd,
+        Saving.PROMPT_CACHE: _without_cache(calls, price) - calls.cost_usd if calls.read or calls.write else Decimal(0),
+        Saving.ANSWER_CACHE: one.answered_usd,
         Saving.BATCH: one.batch_usd,
         Saving.ROUTING: _routed(one, price),
     }
-    return Line(
-        one.key,
-        one.calls,
-        one.input_tokens,
-        one.output_tokens,
-        one.cache_read_tokens,
-        one.cache_write_tokens,
-        one.cost_usd,
-        saved,
-    )
+    tokens = (calls.input, calls.output, calls.read, calls.write)
+    return Line(one.key, calls.count, *tokens, calls.cost_usd, saved)
 
 
 def _routed(one: Spent, price: Price) -> Decimal:
-    """At list prices for the usual call, so that batches and regions change nothing."""
-    if one.model == one.main_model or not one.calls:
+    """At list prices, so that batches and regions change nothing."""
+    if one.calls.model == one.main_model:
         return Decimal(0)
-    usual = {
-        "input_tokens": one.input_tokens // one.calls,
-        "output_tokens": one.output_tokens // one.calls,
-        "cache_read_input_tokens": one.cache_read_tokens // one.calls,
-        "cache_creation_input_tokens": one.cache_write_tokens // one.calls,
-    }
-    theirs, own = price(usual, one.model, one.day), price(usual, one.main_model, one.day)
-    return (own - theirs) * one.calls if own and theirs else Decimal(0)
+    theirs, own = listed(one.calls, price), listed(replace(one.calls, model=one.main_model), price)
+    return own - theirs if own and theirs else Decimal(0)
+
+
+def _without_cache(calls: Calls, price: Price) -> Decimal:
+    fresh = replace(calls, input=calls.input + calls.read + calls.write, read=0, write=0, hour=0)
+    return paid(fresh, calls, price)
 
 
 def _lost(one: Loss, price: Price) -> Line:
-    usual = one.unpriced // one.calls if one.calls else 0
-    missing = price({"input_tokens": usual}, one.model, one.day) * one.calls if usual else Decimal(0)
-    return Line(one.key, wasted={one.cause: Lost(one.calls, one.tokens, one.cost_usd + missing)})
+    return Line(one.key, wasted={one.cause: Lost(one.count, one.tokens, _cost(one, price))})
+
+
+def _cost(one: Loss, price: Price) -> Decimal:
+    calls = one.calls
+    match one.cause:
+        case Cause.HALF_STREAM | Cause.ENDED_RUN:
+            return calls.cost_usd
+        case Cause.CACHE_MISS:
+            hours = min(calls.hour, one.missed_write)
+            read = replace(
+                calls,
+                input=calls.input - one.missed_input,
+                write=calls.write - one.missed_write,
+                hour=calls.hour - hours,
+                read=calls.read + one.missed_input + one.missed_write,
+            )
+            return max(calls.cost_usd - paid(read, calls, price), Decimal(0))
+        case Cause.SPILLED_BATCH:
+            return (listed(calls, price) / 2).quantize(CENT)
+        case Cause.CRASHED | Cause.DROPPED | Cause.REPEATED:
+            known = paid(replace(calls, output=0), calls, price)
+            others = one.count - calls.count
+            guessed = Calls(calls.model, calls.day, others, Decimal(0), one.guessed, 0, 0, 0, 0)
+            return known + listed(guessed, price)
+
+
+def paid(would: Calls, did: Calls, price: Price) -> Decimal:
+    """What calls with the tokens of ``would`` would have cost, by what those of ``did`` cost: at the same discounts."""
+    usual = listed(did, price)
+    return (did.cost_usd * listed(would, price) / usual).quantize(CENT) if usual else did.cost_usd
+
+
+def listed(calls: Calls, price: Price) -> Decimal:
+    """What calls cost at list prices: so often the usual one, as prices depend on the length of the prompt."""
+    if not calls.count:
+        return Decimal(0)
+    usage = {
+        "input_tokens": calls.input / calls.count,
+        "output_tokens": calls.output / calls.count,
+        "cache_read_input_tokens": calls.read / calls.count,
+        "cache_creation_input_tokens": calls.write / calls.count,
+        "cache_creation": {"ephemeral_1h_input_tokens": calls.hour / calls.count},
+    }
+    return (price(usage, calls.model, calls.day) * calls.count).quantize(CENT)

@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import text
 
-from agentfleet.domain.waste import By, Cause, Loss, Spent
+from agentfleet.domain.waste import By, Calls, Cause, Loss, Spent
 from agentfleet.store import statements
 from agentfleet.store.database import Database
 
@@ -50,10 +50,14 @@ async def now(db: Database) -> datetime:
 
 
 def _spent(row: tuple[Any, ...]) -> Spent:
-    _, key, model, main_model, day, _, *numbers, _ = row
-    return Spent(key, model, main_model, day, *numbers)
+    _, key, _, main_model, *_ = row
+    return Spent(key, main_model, _calls(row), answered_usd=row[12], batch_usd=row[13])
 
 
 def _loss(row: tuple[Any, ...]) -> Loss:
-    _, key, model, _, day, cause, calls, tokens, _, _, _, cost_usd, _, _, _, unpriced = row
-    return Loss(key, model, day, Cause(cause), calls, tokens, cost_usd, unpriced)
+    cause, *numbers = row[14:]
+    return Loss(row[1], Cause(cause), _calls(row), *numbers)
+
+
+def _calls(row: tuple[Any, ...]) -> Calls:
+    return Calls(row[2], *row[4:12])

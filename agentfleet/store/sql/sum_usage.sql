@@ -1,8 +1,7 @@
 -- Usage: what one tenant's recent runs spent, saved and wasted, by a key and by model. Called by store.usage. Indexes:
 -- runs_pkey (or that by tenant, whichever has less to read), steps_run_id_key, attempts_pkey, batch_items_pkey,
 -- bundles_pkey.
--- The causes are those of domain.waste, in its order. `units` is a call in input tokens by the usual ratio of prices
--- (5 minutes' cache write 1.25, an hour's 2, read 0.1, output 5): shares of a known cost need no price table.
+-- The causes are those of domain.waste, in its order; dollars are its business, too: here are the tokens to reckon with.
 -- Run ids are UUIDv7, so the runs since a moment are a range of their index.
 WITH chosen AS MATERIALIZED (
     SELECT r.id, r.bundle_id, r.state, r.prompt_tokens,
@@ -35,65 +34,67 @@ WITH chosen AS MATERIALIZED (
     FROM step s
     CROSS JOIN LATERAL (SELECT *, coalesce(usage, '{}')::jsonb AS u FROM attempts WHERE step_id = s.id OFFSET 0) AS a
 ), weighed AS (
-    SELECT *, input + read + write AS prompt, 1.25 * write + 0.75 * least(hour, write) AS write_units,
-           input + 1.25 * write + 0.75 * least(hour, write) + 0.1 * read + 5.0 * output AS units
+    SELECT *, input + read + write AS prompt, input + read + write + output > 0 AS paid,
+           outcome = 'succeed' AND input + read + write + output > 0 AS answer
     FROM attempt
 ), seen AS (
     SELECT w.*,
-           max(prompt) FILTER (WHERE outcome = 'succeed') OVER again AS known_prompt,
-           max(cost_usd / nullif(units, 0)) FILTER (WHERE outcome = 'succeed') OVER again AS unit_price,
-           max(units - 5.0 * output) FILTER (WHERE outcome = 'succeed') OVER again AS known_units,
-           CASE WHEN outcome = 'succeed' AND units > 0 AND lag(claimed_at) OVER before
+           bool_or(answer) OVER again AS known, max(cost_usd) FILTER (WHERE answer) OVER again AS known_cost,
+           max(input) FILTER (WHERE answer) OVER again AS known_input,
+           max(output) FILTER (WHERE answer) OVER again AS known_output,
+           max(read) FILTER (WHERE answer) OVER again AS known_read,
+           max(write) FILTER (WHERE answer) OVER again AS known_write,
+           max(hour) FILTER (WHERE answer) OVER again AS known_hour,
+           CASE WHEN answer AND lag(claimed_at) OVER before
                      + CASE WHEN lag(hour) OVER before > 0 THEN interval '1 hour' ELSE interval '5 minutes' END > claimed_at
                 THEN least(greatest(lag(read + write) OVER before - read, 0), input + write) ELSE 0 END AS missed
     FROM weighed w
-    WINDOW again AS (PARTITION BY id),
-           before AS (PARTITION BY run_id, model, outcome = 'succeed' AND units > 0 ORDER BY claimed_at)
+    WINDOW again AS (PARTITION BY id), before AS (PARTITION BY run_id, model, answer ORDER BY claimed_at)
 ), judged AS (
     SELECT *, CASE
         WHEN verdict IN ('crashed', 'poison') THEN 'crashed'
-        WHEN outcome <> 'succeed' AND units > 0 THEN 'half_stream'
+        WHEN outcome <> 'succeed' AND paid THEN 'half_stream'
         WHEN outcome = 'cancel' AND verdict IS NULL THEN 'dropped'
-        WHEN outcome <> 'succeed' AND known_units > 0
-             AND (verdict = 'interrupted' OR error::jsonb ->> 'class' = 'step_timeout') THEN 'repeated'
-        WHEN outcome = 'succeed' AND units > 0 AND run_state IN ('cancelled', 'expired', 'failed') THEN 'ended_run'
+        WHEN outcome <> 'succeed' AND known AND (verdict = 'interrupted' OR error::jsonb ->> 'class' = 'step_timeout')
+            THEN 'repeated'
+        WHEN answer AND run_state IN ('cancelled', 'expired', 'failed') THEN 'ended_run'
         WHEN missed > 0 THEN 'cache_miss'
     END AS cause
     FROM seen
-), priced AS (
-    SELECT id, max(unit_price) AS unit_price, max(finished_at) AS finished_at FROM seen GROUP BY id
 ), lost AS (
-    SELECT key, model, finished_at, cause,
-           CASE WHEN cause IN ('half_stream', 'ended_run') THEN prompt + output
-                WHEN cause = 'cache_miss' THEN missed
-                ELSE coalesce(known_prompt, input_estimate, prompt_tokens, 0) END AS tokens,
-           CASE WHEN cause IN ('half_stream', 'ended_run') THEN cost_usd
-                -- What should have been read was written anew as far as anything was, and else sent as it is.
-                WHEN cause = 'cache_miss' THEN cost_usd / units * (
-                    least(missed, write) * (write_units / greatest(write, 1) - 0.1) + greatest(missed - write, 0) * 0.9)
-                ELSE coalesce(unit_price * known_units, 0) END AS cost_usd,
-           CASE WHEN cause IN ('crashed', 'dropped', 'repeated') AND known_prompt IS NULL
-                THEN coalesce(input_estimate, prompt_tokens, 0) ELSE 0 END AS unpriced
-    FROM judged WHERE cause IS NOT NULL
+    -- What is known of the call itself.
+    SELECT key, model, finished_at, cause, CASE WHEN cause = 'cache_miss' THEN missed ELSE prompt + output END AS tokens,
+           1 AS known, cost_usd, input, output, read, write, hour,
+           least(missed, write) AS missed_write, missed - least(missed, write) AS missed_input, 0 AS guessed
+    FROM judged WHERE cause IN ('half_stream', 'ended_run', 'cache_miss')
     UNION ALL
-    SELECT s.key, s.model, coalesce(p.finished_at, agentfleet_now()), 'spilled_batch', t.input + t.read + t.write + t.output,
-           coalesce(p.unit_price, 0) * t.units, CASE WHEN p.unit_price IS NULL THEN t.units::bigint ELSE 0 END
+    -- Of the call that was made instead; else of its prompt.
+    SELECT key, model, finished_at, cause,
+           CASE WHEN known THEN known_input + known_read + known_write ELSE coalesce(input_estimate, prompt_tokens, 0) END,
+           known::int, coalesce(known_cost, 0), coalesce(known_input, 0), coalesce(known_output, 0), coalesce(known_read, 0),
+           coalesce(known_write, 0), coalesce(known_hour, 0), 0, 0,
+           CASE WHEN known THEN 0 ELSE coalesce(input_estimate, prompt_tokens, 0) END
+    FROM judged WHERE cause IN ('crashed', 'dropped', 'repeated')
+    UNION ALL
+    SELECT s.key, s.model, agentfleet_now(), 'spilled_batch', t.input + t.output + t.read + t.write,
+           1, 0, t.input, t.output, t.read, t.write, t.hour, 0, 0, 0
     FROM step s
     CROSS JOIN LATERAL (SELECT s.result::jsonb #> '{result,message,usage}' AS u) AS r
-    CROSS JOIN LATERAL (SELECT coalesce((r.u ->> 'input_tokens')::bigint, 0) AS input,
-                               coalesce((r.u ->> 'output_tokens')::bigint, 0) AS output,
-                               coalesce((r.u ->> 'cache_read_input_tokens')::bigint, 0) AS read,
-                               coalesce((r.u ->> 'cache_creation_input_tokens')::bigint, 0) AS write) AS came
-    CROSS JOIN LATERAL (SELECT came.*, 0.5 * (came.input + 1.25 * came.write + 0.1 * came.read + 5.0 * came.output) AS units) AS t
-    LEFT JOIN priced p ON p.id = s.id
+    CROSS JOIN LATERAL (
+        SELECT coalesce((r.u ->> 'input_tokens')::bigint, 0) AS input,
+               coalesce((r.u ->> 'output_tokens')::bigint, 0) AS output,
+               coalesce((r.u ->> 'cache_read_input_tokens')::bigint, 0) AS read,
+               coalesce((r.u ->> 'cache_creation_input_tokens')::bigint, 0) AS write,
+               coalesce((r.u -> 'cache_creation' ->> 'ephemeral_1h_input_tokens')::bigint, 0) AS hour
+    ) AS t
     WHERE r.u IS NOT NULL
 )
-(SELECT 'spent', key, model, main_model, max(finished_at)::date, NULL, count(*) FILTER (WHERE units > 0),
-        sum(input)::bigint, sum(output)::bigint, sum(read)::bigint, sum(write)::bigint, sum(cost_usd),
-        coalesce(sum(cost_usd * (0.9 * read - (write_units - write)) / nullif(units, 0)), 0),
-        sum(answered), coalesce(sum(cost_usd) FILTER (WHERE item = 'succeeded'), 0), 0
+(SELECT 'spent', key, model, main_model, max(finished_at)::date, count(*) FILTER (WHERE paid), sum(cost_usd), sum(input)::bigint,
+        sum(output)::bigint, sum(read)::bigint, sum(write)::bigint, sum(hour)::bigint, sum(answered),
+        coalesce(sum(cost_usd) FILTER (WHERE item = 'succeeded'), 0), NULL, 0, 0, 0, 0, 0
  FROM seen GROUP BY key, model, main_model ORDER BY sum(cost_usd) DESC LIMIT %(limit)s)
 UNION ALL
-(SELECT 'lost', key, model, NULL, max(finished_at)::date, cause, count(*), sum(tokens)::bigint, 0, 0, 0, sum(cost_usd), 0, 0, 0,
-        sum(unpriced)::bigint
- FROM lost GROUP BY key, model, cause ORDER BY sum(cost_usd) DESC LIMIT %(limit)s)
+(SELECT 'lost', key, model, NULL, max(finished_at)::date, sum(known), sum(cost_usd), sum(input)::bigint, sum(output)::bigint,
+        sum(read)::bigint, sum(write)::bigint, sum(hour)::bigint, 0, 0, cause, count(*), sum(tokens)::bigint,
+        sum(missed_input)::bigint, sum(missed_write)::bigint, sum(guessed)::bigint
+ FROM lost GROUP BY key, model, cause ORDER BY sum(tokens) DESC LIMIT %(limit)s)
