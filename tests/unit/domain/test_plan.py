@@ -186,16 +186,14 @@ def test_a_wrong_answer_is_asked_for_once_more_and_then_fails_the_run(drive: Dri
 @given(drives)
 def test_a_model_that_says_nothing_is_told_to_continue_once_and_only_then(drive: Driver) -> None:
     drive.run()
+    expected: list[int] = []
     for episode in drive.episodes():
         silent = [turn.stop_reason in {"end_turn", "stop_sequence"} and not turn.text for _, turn in episode]
         nudges = [LoopState.loads(step.input).nudges for step, _ in episode]
         assert nudges == [min(sum(silent[:i]), 1) for i in range(len(silent))]
-        for (step, _), was_silent, nudge in zip(episode, silent, nudges, strict=True):
-            said = [message.content for (turn, _), message in drive.conversation.items() if turn == step.turn + 1]
-            if was_silent and not nudge:
-                assert [json.loads(content) for content in said] == [[{"type": "text", "text": "Continue."}]]
-            else:
-                assert not any("Continue." in content for content in said)
+        expected += [episode[silent.index(True)][0].turn + 1] if any(silent) else []
+    told = '[{"type": "text", "text": "Continue."}]'
+    assert [number for (number, _), message in drive.conversation.items() if message.content == told] == expected
 
 
 @given(drives)
