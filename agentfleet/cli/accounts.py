@@ -11,11 +11,13 @@ if TYPE_CHECKING:
     from agentfleet.settings import Settings
 
 Found = TypeVar("Found")
+UNLIMITED = 1e11
+"""A minute; more than this is no limit."""
 
 
 @click.group()
 def accounts() -> None:
-    """The provider accounts of this fleet (AGENTFLEET_ACCOUNTS): list them, or resume one that is parked."""
+    """The provider accounts of this fleet (AGENTFLEET_ACCOUNTS): list them and their limits, or resume a parked one."""
 
 
 @accounts.command("list")
@@ -64,6 +66,37 @@ def resume(*, organization: str) -> None:
     if not _of_admission(settings, lambda admission: admission.resume(organization)):
         raise click.ClickException(f"{organization} is not parked.")
     click.echo(f"{organization} is open again.")
+
+
+@accounts.command()
+def buckets() -> None:
+    """The provider's limits a minute, as far as they are known, what is there of them now, and who waits.
+
+    A bucket is one organization and one group of models. SHARE is how much of the limits is used while use grows.
+    """
+    from rich.table import Table
+
+    from agentfleet.cli.doctor import of_the_stack
+    from agentfleet.cli.terminal import console
+    from agentfleet.settings import Settings
+
+    found = _of_admission(of_the_stack(Settings()), lambda admission: admission.survey())
+    if found is None:
+        raise click.ClickException("Redis does not answer: see `agentfleet doctor`.")
+    table = Table("bucket", "requests", "input tokens", "output tokens", "share", "queue", "state", box=None)
+    for bucket in found.buckets:
+        axes = zip(bucket.levels, bucket.limits, strict=True)
+        levels = [f"{level:,.0f} of {limit:,.0f}" if limit < UNLIMITED else "unlimited" for level, limit in axes]
+        parked = found.parked.get(bucket.name.partition("/")[0])
+        state = "open" if bucket.known else "assumed"
+        if bucket.shut_for > 0:
+            state = f"shut for {bucket.shut_for:.0f} s"
+        if bucket.probed_for > 0:
+            state = f"overloaded, tried one call at a time for {bucket.probed_for:.0f} s"
+        if parked is not None:
+            state = f"parked, next try in {parked:.0f} s"
+        table.add_row(bucket.name, *levels, f"{bucket.share:.0%}", str(bucket.queued), state)
+    console().print(table)
 
 
 def listed(settings: "Settings") -> "Sequence[Account]":

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from redis.asyncio import Redis
 
 from agentfleet.cli.main import main
-from agentfleet.domain.admission import Pace
+from agentfleet.domain.admission import Heard, Pace
 from agentfleet.provider.admission import Admission
 
 SECRET = "sk-ant-secret-0123456789"
@@ -56,6 +56,28 @@ def test_a_parked_organization_is_resumed_once(parked):
     assert (again.exit_code, "acme is not parked" in again.stderr) == (1, True)
     assert "'other' is none of acme, aws" in call("accounts", "resume", "other", **parked).stderr
     assert "parked" not in call("accounts", "list", **parked).stdout
+
+
+def test_buckets_tell_limits_levels_and_gates(parked, redis_url):
+    async def learn() -> None:
+        async with Redis.from_url(redis_url) as redis:
+            admission = Admission(redis, prefix="agentfleet", pace=Pace(), caps={})
+            admission.listen("globex/haiku-4.5", Heard(limits=(1_200.0, 2_000_000.0, None)))
+            admission.limited("initech/opus-5.5", 1_000.0, growth=False)
+            await admission.close()
+
+    asyncio.run(learn())
+    _, acme, globex, initech = call("accounts", "buckets", **parked).stdout.splitlines()
+    assert "parked, next try in" in acme
+    assert "of 1,200" in globex
+    assert "of 2,000,000" in globex
+    assert globex.split()[-4:] == ["unlimited", "25%", "0", "open"]
+    assert "shut for" in initech
+
+
+def test_buckets_without_redis_says_what_to_do(unused_tcp_port):
+    result = call("accounts", "buckets", AGENTFLEET_REDIS_URL=f"redis://127.0.0.1:{unused_tcp_port}")
+    assert (result.exit_code, "agentfleet doctor" in result.stderr) == (1, True)
 
 
 def test_the_only_account_of_old_is_listed_too(parked):
