@@ -25,6 +25,7 @@ def duties(parts: bootstrap.Reconciler) -> list[Duty]:
         Duty("expire", parts.expirer.run_once, every),
         Duty("prune_dead_letters", parts.pruner.run_once, PRUNE_EVERY),
         Duty("alert", parts.alerts.run_once, every * 5),
+        Duty("watch_letters", parts.letters.run_once, every * 15),
         Duty("prune_alerts", parts.alerts.prune, PRUNE_EVERY),
         Duty("survey", parts.surveyor.run_once, every * 5),
         Duty("measure", _quietly(parts), every * 5),

@@ -16,9 +16,7 @@ class AlertKind(StrEnum):
     BUDGET_80 = "budget_80"
     """Four fifths of a budget are spent. Subject: the budget."""
     DEAD_LETTERS = "dead_letters"
-    """Steps were given up on and wait for a decision. Subject: the tenant, or the kind of failure."""
-    BATCH_LOST = "batch_lost"
-    """Nobody knows whether the provider has taken a batch. Subject: the batch."""
+    """Steps were given up on and wait for a decision. Subject: the tenant."""
     CONNECTIONS_80 = "connections_80"
     """Four fifths of a process's connections to the provider are in use. Subject: the worker."""
 

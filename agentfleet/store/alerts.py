@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import Row, delete, func, select
+from sqlalchemy import Row, delete, func, select, text
 
 from agentfleet.domain.alerts import Alert, AlertKind
 from agentfleet.store import statements
@@ -19,6 +19,19 @@ PAUSE, LONGEST_PAUSE = 15.0, 3_600.0
 """Seconds: the pause doubles after each try. The first is longer than any try takes."""
 KEEP = timedelta(days=30)
 """How long a resolved alert stays in the list."""
+
+LETTERS = text("""
+    WITH RECURSIVE tenant AS (
+        (SELECT tenant_id FROM dead_letters WHERE state = 'open' AND tenant_id IS NOT NULL ORDER BY tenant_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT d.tenant_id FROM dead_letters d WHERE d.state = 'open' AND d.tenant_id > tenant.tenant_id
+                ORDER BY d.tenant_id LIMIT 1)
+        FROM tenant WHERE tenant.tenant_id IS NOT NULL
+    )
+    SELECT t.tenant_id, (SELECT count(*) FROM (
+        SELECT FROM dead_letters d WHERE d.state = 'open' AND d.tenant_id = t.tenant_id LIMIT :most) AS first)
+    FROM tenant t WHERE t.tenant_id IS NOT NULL
+""")
 
 
 async def raise_alert(db: Database, kind: AlertKind, subject: str, message: str, data: Mapping[str, Any]) -> bool:
@@ -65,6 +78,21 @@ async def listed(db: Database, *, resolved: bool, limit: int) -> list[Alert]:
         query = query.where(alerts.c.resolved_at.is_(None))
     async with db.reading() as connection:
         return [_alert(row) for row in await connection.execute(query)]
+
+
+async def open_of(db: Database, kind: AlertKind) -> list[Alert]:
+    """The open alerts of a kind."""
+    columns = [column for column in alerts.c if column.name != "send_at"]
+    query = select(*columns, alerts.c.send_at.is_(None)).where(alerts.c.kind == kind, alerts.c.resolved_at.is_(None))
+    async with db.reading() as connection:
+        return [_alert(row) for row in await connection.execute(query)]
+
+
+async def open_letters(db: Database, *, most: int) -> dict[str, int]:
+    """Open dead letters by tenant, of each as far as ``most``. Index: dead_letters_open, from tenant to tenant."""
+    async with db.reading() as connection:
+        rows = await connection.execute(LETTERS, {"most": most})
+        return {row[0]: row[1] for row in rows}
 
 
 def _alert(row: Row[Any]) -> Alert:

@@ -99,7 +99,7 @@ async def test_without_redis_nothing_is_said_to_be_over(db, bells, admission, mo
 
 
 async def test_other_alerts_are_left_alone(db, admission):
-    await alerts.raise_alert(db, alerts.AlertKind.BATCH_LOST, "batch-1", "Lost.", {})
+    await alerts.raise_alert(db, alerts.AlertKind.DEAD_LETTERS, "batch-1", "Lost.", {})
     await Surveyor(db, admission).run_once()
     assert await opened(db)
 
