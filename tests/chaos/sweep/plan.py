@@ -26,6 +26,10 @@ UNREACHED = {
         ("alarm_budgets", "cap_tenant", "change_budget", "open_run_budget", "read_day", "read_lineage"),
         "one transaction each, and repeating it changes nothing: people, producers and settlements ask again",
     ),
+    **dict.fromkeys(
+        ("admit_steps", "expect_waiting", "next_waiting", "waiting_buckets"),
+        "of admission, whose deaths are in tests/integration/engine/test_admit.py",
+    ),
     "lock_reviews": "travels in one round trip with replay_dead_letters, which is the point",
     **dict.fromkeys(
         (

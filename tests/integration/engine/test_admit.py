@@ -2,12 +2,14 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
+from psycopg import OperationalError
 from redis.asyncio import Redis
 
+from agentfleet import failpoints
 from agentfleet.domain.admission import Axes, Heard, Pace
 from agentfleet.domain.errors import Need, ProviderBusy, ProviderRateLimited
 from agentfleet.domain.states import RunState, StepState
@@ -15,6 +17,7 @@ from agentfleet.engine.admit import LOOK_EVERY, Admitter
 from agentfleet.engine.cancel import Canceller
 from agentfleet.engine.dispatch import Dispatcher
 from agentfleet.engine.promote import Promoter
+from agentfleet.engine.republish import Republisher
 from agentfleet.provider.admission import Admission
 from agentfleet.store import admission as store
 from agentfleet.store.steps import ADMISSION_SLACK
@@ -207,6 +210,36 @@ async def test_two_dispatchers_at_once_double_nothing(db, other_db, bells, bundl
     assert len(rung) == len(set(rung))
     [(dispatched,)] = execute(database_url, "SELECT count(*) FROM steps WHERE state = 'dispatched'")
     assert dispatched == len(rung)
+
+
+@pytest.fixture
+def fail() -> Iterator[Callable[[str], None]]:
+    yield failpoints.arm
+    failpoints.arm(None)
+
+
+@pytest.mark.usefixtures("invariants_hold")
+@pytest.mark.parametrize("point", ["waiting_buckets", "next_waiting", "admit_steps", "expect_waiting"])
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_dispatcher_that_dies_in_a_round_leaves_it_to_the_next_one(
+    db, bells, admission, fail, redis, point, when
+):
+    made = {(await waiting(db, input_estimate=40_000)).step_id for _ in range(2)}
+    fail(f"{point}.{when}:raise")
+    with pytest.raises(OperationalError):
+        await admitter(db, bells, admission).run_once()
+    fail(None)
+    for _ in range(3):  # what the dead one took is gone until it is refilled
+        await admitter(db, bells, admission).run_once()
+        await fill(redis)
+    republisher = Republisher(db, bells, pool=POOL, after=0.0, empty=_empty)
+    await republisher.run_once()  # whose message was lost
+    assert set(bells.take()) == made
+    assert {(await step_row(db, step_id)).state for step_id in made} == {"dispatched"}
+
+
+async def _empty() -> bool:
+    return True
 
 
 @pytest.mark.usefixtures("invariants_hold")
