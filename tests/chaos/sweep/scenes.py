@@ -69,7 +69,7 @@ class Scene:
 
     async def capped(self) -> str:
         """The same, of a tenant with a cap: every step reserves."""
-        cap = "INSERT INTO tenants (id, daily_budget) VALUES (%(tenant)s, '{\"max_cost_usd\": \"100\"}')"
+        cap = 'INSERT INTO tenants (id, daily_budget) VALUES (%(tenant)s, \'{"max_cost_usd": "100"}\')'
         again = "ON CONFLICT (id) DO UPDATE SET daily_budget = excluded.daily_budget RETURNING id"
         await self.stage.rows(f"{cap} {again}", tenant=TENANT)
         return await self.flow()
