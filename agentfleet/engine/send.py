@@ -17,7 +17,7 @@ from datetime import timedelta
 import structlog
 
 from agentfleet import failpoints
-from agentfleet.domain.batch import CLOCK_SKEW, LANE, batch_of, custom_id
+from agentfleet.domain.batch import CLOCK_SKEW, LANE, LEAST_WAIT, batch_of, custom_id
 from agentfleet.domain.errors import (
     ProviderOverloaded,
     ProviderParked,
@@ -85,6 +85,8 @@ class Sender:
         """What each account will be asked. Who cannot be asked for calls directly in the end, and is told there."""
         found = defaultdict[str, list[tuple[Unbatched, ReasonRequest]]](list)
         for one in waiting:
+            if one.slack.spill_in(self._margin) < LEAST_WAIT:
+                continue  # it calls directly before long
             try:
                 request = await self._request(one)
                 found[self._service.account_of(request)].append((one, request))

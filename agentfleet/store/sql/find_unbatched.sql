@@ -2,7 +2,7 @@
 -- Indexes: steps_blocked, batch_items_pkey, runs_pkey. As many as `max_bytes` of text have room for, but one at least.
 WITH waiting AS MATERIALIZED (
     SELECT s.id, s.run_id, s.name, s.input, s.not_before FROM steps s
-    WHERE s.state = 'waiting' AND s.blocked_on = 'batch' AND s.not_before > agentfleet_now()
+    WHERE s.state = 'waiting' AND s.blocked_on = 'batch'
       AND (SELECT i.state FROM batch_items i WHERE i.step_id = s.id) = 'waiting'
     ORDER BY s.not_before LIMIT %(limit)s
 ), said AS MATERIALIZED (

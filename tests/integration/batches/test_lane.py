@@ -114,6 +114,17 @@ async def test_a_lane_that_nobody_serves_is_left_after_a_quarter_of_an_hour(stag
     assert stage.batches() == []
 
 
+async def test_a_step_that_calls_directly_before_long_is_put_into_no_batch(stage: Stage) -> None:
+    await stage.submit(1, deadline=2_400.0)
+    await stage.work()
+    stage.pass_time(400)
+    await stage.sender.run_once()
+    assert (stage.states(), stage.batches()) == (["waiting"], [])
+    stage.pass_time(200)
+    await stage.work()
+    assert (stage.states(), stage.items()) == (["succeeded"], ["spilled"])
+
+
 @pytest.mark.parametrize("deadline", [1900.0, 60.0])
 async def test_a_deadline_without_slack_is_met_by_a_direct_call(stage: Stage, deadline: float) -> None:
     await stage.submit(1, deadline=deadline)
