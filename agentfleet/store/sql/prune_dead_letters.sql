@@ -8,7 +8,7 @@ WITH old AS (
 ), prunable AS (
     SELECT d.id FROM dead_letters d
     WHERE d.id < (SELECT (substr(hex, 1, 8) || '-' || substr(hex, 9) || '-7000-8000-000000000000')::uuid FROM bound)
-      AND (d.step_id IS NULL OR (d.state <> 'open' AND d.resolved_at < (SELECT moment FROM old)))
+      AND (d.step_id IS NULL OR d.resolved_at < (SELECT moment FROM old))  -- what is open has no resolved_at
     ORDER BY d.id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
 DELETE FROM dead_letters d USING prunable p WHERE d.id = p.id RETURNING d.id::text

@@ -174,3 +174,15 @@ async def test_a_resolution_says_who_did_what(db, undertaker):
     assert (event.type, json.loads(event.data)) == (
         "step.replayed", {"step_id": first.step_id, "action": "replay", "by": "key-1"},
     )  # fmt: skip
+
+
+async def test_what_was_replayed_is_not_dealt_with_again_while_its_run_is_still_in_review(db, undertaker, database_url):
+    first, second = await make_siblings(db, 2)
+    await settle(db, failed(held(first), NO), failed(held(second, 1), NO))
+    letter = (await letters(db, first.run_id))[first.step_id]
+    assert await undertaker.replay(TENANT, [letter], by="key-1") == [letter]
+    before = await tally(db, first.run_id)
+    assert before.run.state == "needs_review"
+    assert await undertaker.bring_back(TENANT, [replay_of(letter, by="key-2", skip=True)], by="key-2") == []
+    assert await tally(db, first.run_id) == before
+    assert execute(database_url, "SELECT actor FROM audit") == [("key-1",)]
