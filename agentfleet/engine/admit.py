@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
-from agentfleet.domain.errors import Need
+from agentfleet.domain.admission import Need
 from agentfleet.domain.fairness import FairQueue, Turn, dominant_share
 from agentfleet.engine.ports import Admission, Publisher
 from agentfleet.store import admission as store
@@ -38,11 +38,19 @@ class _Queue:
 
     fair: FairQueue[Step] = field(default_factory=FairQueue[Step])
     waiting: dict[str, list[Step]] = field(default_factory=dict[str, list[Step]])
+    more: set[str] = field(default_factory=set[str])
+    """Tenants of whom more wait than were looked up."""
     weights: dict[str, float] = field(default_factory=dict[str, float])
     total: tuple[float, float, float] = (0.0, 0.0, 0.0)
     limits: tuple[float, float, float] = (1.0, 1.0, 1.0)
     next_at: float = 0.0
     expect_at: float = 0.0
+
+    def known(self, turns: list[Turn[Step]]) -> list[Turn[Step]]:
+        """Up to the last step that is known of a tenant who has more: after it others would get its share."""
+        last = {self.waiting[tenant][-1][0] for tenant in self.more & self.waiting.keys()}
+        end = next((place for place, turn in enumerate(turns, 1) if turn.item[0] in last), len(turns))
+        return turns[:end]
 
 
 class Admitter:
@@ -99,7 +107,7 @@ class Admitter:
             found.setdefault(row.bucket, []).append(row)
         for bucket, queue in self._queues.items():
             if bucket not in found:
-                queue.waiting = {}
+                queue.waiting, queue.more = {}, set()
                 metrics.ADMISSION_QUEUE.labels(self._pool, bucket).set(0)
         for bucket, rows in found.items():
             queue = self._queues.setdefault(bucket, _Queue())
@@ -111,13 +119,14 @@ class Admitter:
 
     async def _find(self, bucket: str, queue: _Queue) -> None:
         queue.waiting = await store.first(self._db, self._pool, bucket, list(queue.weights), limit=PER_TENANT)
+        queue.more = {tenant for tenant, steps in queue.waiting.items() if len(steps) == PER_TENANT}
 
     async def _serve(self, bucket: str, queue: _Queue) -> int:
         costs = {
             tenant: [(step, dominant_share(_axes(step[1]), queue.limits)) for step in steps]
             for tenant, steps in queue.waiting.items()
         }
-        turns = queue.fair.order(costs, queue.weights, most=PER_ROUND)
+        turns = queue.known(queue.fair.order(costs, queue.weights, most=PER_ROUND))
         given = await self._admission.admit(bucket, [turn.item for turn in turns], queue.total)
         queue.limits = given.limits
         for axis, limit in zip(("requests", "input_tokens", "output_tokens"), given.limits, strict=True):
@@ -128,8 +137,8 @@ class Admitter:
         admitted = await self._dispatch([turn.item for turn in served]) if served else 0
         queue.fair.served(served)
         self._take_out(queue, served)
-        if not queue.waiting and queue.total[0] > 0:
-            await self._find(bucket, queue)  # those beyond the first
+        if queue.more - queue.waiting.keys():
+            await self._find(bucket, queue)
         if now >= queue.expect_at and queue.waiting:
             queue.expect_at = now + EXPECT_EVERY
             await self._tell(bucket, queue, next_in)

@@ -10,8 +10,8 @@ from psycopg import OperationalError
 from redis.asyncio import Redis
 
 from agentfleet import failpoints
-from agentfleet.domain.admission import Axes, Heard, Pace
-from agentfleet.domain.errors import Need, ProviderBusy, ProviderRateLimited
+from agentfleet.domain.admission import Axes, Heard, Need, Pace
+from agentfleet.domain.errors import ProviderBusy, ProviderRateLimited
 from agentfleet.domain.states import RunState, StepState
 from agentfleet.engine.admit import LOOK_EVERY, Admitter
 from agentfleet.engine.cancel import Canceller
@@ -22,7 +22,7 @@ from agentfleet.provider.admission import Admission
 from agentfleet.store import admission as store
 from agentfleet.store.steps import ADMISSION_SLACK
 from tests.factories import POOL, execute, make_run, make_step, step_row, submit, tally
-from tests.scripted import Bells, Script, Worker, answer
+from tests.scripted import Bells, Script, Worker, answer, until
 
 BUCKET = "acme/sonnet-5.5"
 PACE = Pace(burst=60, ramp_start=1.0, turn=600)
@@ -276,6 +276,26 @@ async def test_all_that_wait_are_seen_however_many(db, bells, bundle, admission,
     await redis.hset(f"test:bucket:{BUCKET}", mapping={"levels1": 1e6, "levels2": 1e9, "levels3": 1e9})
     admit = admitter(db, bells, admission, Time())
     assert [await admit.run_once() for _ in range(4)] == [50, 50, 30, 0]
+
+
+async def test_a_tenant_that_is_served_fast_is_not_left_out_until_the_next_look(
+    db, bells, bundle, admission, database_url
+):
+    execute(database_url, "INSERT INTO tenants (id, weight) VALUES ('heavy', 19)")
+    execute(database_url, BACKLOG, "heavy", 200, 0, BUCKET, 400)
+    execute(database_url, BACKLOG, "light", 200, 0, BUCKET, 400)
+    admission.listen(BUCKET, Heard(limits=(1e6, 60_000.0, 1e6)))
+    await admission.close()
+    execute(database_url, "UPDATE steps SET output_estimate = 1")
+    admit = admitter(db, bells, admission, Time())
+    await until(lambda: _none_left(admit), "there is no more room")
+    got = await owners(db, bells.take())
+    assert got.total() > 55, "more than were looked up at first"
+    assert got["heavy"] >= 0.9 * got.total()
+
+
+async def _none_left(admit: Admitter) -> bool:
+    return not await admit.run_once()
 
 
 async def test_those_who_wait_are_told_when_they_may_probably_go_on(db, bells, bundle, admission, database_url):
