@@ -97,7 +97,8 @@ class Answer:
             case "message_delta":
                 event = json.loads(data)
                 self.stop_reason = event["delta"].get("stop_reason") or self.stop_reason
-                self.stop_category = (event["delta"].get("stop_details") or {}).get("category")
+                details: Json = event["delta"].get("stop_details") or {}
+                self.stop_category = details.get("category")
                 # These counts are totals so far: they replace those of the start, where they are given.
                 self.usage.update({key: value for key, value in event["usage"].items() if value is not None})
             case "message_stop":
