@@ -16,8 +16,8 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
 from agentfleet.domain import admission as model
-from agentfleet.domain.admission import Axes, Bucket, Gate, Heard, Pace
-from agentfleet.domain.errors import Need, ProviderBusy
+from agentfleet.domain.admission import Axes, Bucket, Gate, Heard, Need, Pace
+from agentfleet.domain.errors import ProviderBusy
 from agentfleet.engine.batcher import Batcher
 from agentfleet.engine.ports import Round, Survey
 from agentfleet.provider.state import survey
@@ -61,7 +61,9 @@ class Admission:
                 begun, self._reads_count[need.bucket] = float(at), bool(counts)
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("admission_alone", bucket=need.bucket, error=str(error) or type(error).__name__)
-            found = model.admit(self._own(need.bucket), Gate(), [axes(need)], self._pace, time.monotonic())
+            found = model.admit(
+                self._own(need.bucket), Gate(), [axes(need)], self._pace_of(need.bucket), time.monotonic()
+            )
             count, waits = found.count, list(found.waits)
         metrics.ADMISSIONS.labels(need.bucket, "admitted" if count else "refused").inc()
         if not count:
@@ -92,7 +94,7 @@ class Admission:
 
     def listen(self, bucket: str, heard: Heard) -> None:
         """What the headers of an answer say."""
-        model.listen(self._own(bucket), heard, self._pace, time.monotonic())
+        model.listen(self._own(bucket), heard, self._pace_of(bucket), time.monotonic())
         told = (*heard.limits, *heard.remaining, None if heard.reads_count is None else int(heard.reads_count))
         self._report("listen", bucket, *("" if value is None else value for value in told))
 

@@ -236,6 +236,14 @@ async def test_without_redis_a_process_goes_on_alone_and_carefully(away):
     await away.aclose()
 
 
+async def test_ones_own_caps_hold_without_redis(away):
+    lone = Admission(away, prefix="test", pace=PACE, caps={"sonnet-5.5": (1e12, 20_000.0, 1e12)})
+    lone.listen(BUCKET, Heard(limits=LIMITS))
+    await lone.reserve(SMALL, "a")
+    assert await refused(lone, step_id="b") == pytest.approx(60, abs=5)
+    await away.aclose()
+
+
 async def test_ones_own_caps_hold_for_a_group_or_for_one_bucket(redis):
     caps = {"sonnet-5.5": (30.0, 1e12, 1e12), BUCKET: (90.0, 1e12, 1e12)}
     one = Admission(redis, prefix="test", pace=PACE, caps=caps)
