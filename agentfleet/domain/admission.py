@@ -35,6 +35,15 @@ LONGEST_RAMP = 240.0
 
 
 @dataclass(frozen=True, slots=True)
+class Need:
+    """What a model call takes of the provider's bucket ``account/model group``: one request and these tokens."""
+
+    bucket: str
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Pace:
     """How carefully buckets are used. Durations in seconds; ``caps`` a minute, whatever the provider would allow."""
 

@@ -26,9 +26,9 @@
        └─ WorkerStopping          the worker is draining and hands the step back
 """
 
-from dataclasses import dataclass
 from typing import Any
 
+from agentfleet.domain.admission import Need
 from agentfleet.domain.budget import Usage
 
 
@@ -70,15 +70,6 @@ class StepError(AgentFleetError):
     def __init__(self, message: str, **detail: Any) -> None:
         super().__init__(message)
         self.detail: dict[str, Any] = {key: value for key, value in detail.items() if value is not None}
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """What a model call takes of the provider's bucket ``account/model group``: one request and these tokens."""
-
-    bucket: str
-    input_tokens: int
-    output_tokens: int
 
 
 class ProviderError(StepError):

@@ -106,7 +106,7 @@ class Claimed:
     metered: bool = False
     """Whether others spend from a budget of this step, too: its run's parents and children, or its tenant's day."""
     left: Left = field(default_factory=Left)
-    """What the tightest of its budgets still allows beside this step, as known when it began. Set by who performs it."""
+    """What the tightest of its budgets still allows beside this step, as known when it began. Its performer sets it."""
 
 
 @dataclass(frozen=True, slots=True)

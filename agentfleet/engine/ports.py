@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from agentfleet.domain.admission import Need
 from agentfleet.domain.batch import ItemState
 from agentfleet.domain.budget import CallPrice, Usage
-from agentfleet.domain.errors import Need
 from agentfleet.domain.model import Bundle, Claimed, Doorbell, Message
 from agentfleet.domain.plan import Rules, Turn
 

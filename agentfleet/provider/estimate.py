@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any
 
+from agentfleet.domain.admission import Need
 from agentfleet.domain.budget import Usage
-from agentfleet.domain.errors import Need
 from agentfleet.domain.model import Message
 from agentfleet.engine.ports import ReasonRequest
 from agentfleet.provider.body import dumps

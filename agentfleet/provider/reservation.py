@@ -4,9 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from agentfleet.domain.admission import NOTHING, Heard
+from agentfleet.domain.admission import NOTHING, Heard, Need
 from agentfleet.domain.errors import (
-    Need,
     ProviderBusy,
     ProviderError,
     ProviderOverloaded,

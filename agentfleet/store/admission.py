@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from agentfleet.domain.errors import Need
+from agentfleet.domain.admission import Need
 from agentfleet.domain.model import Doorbell
 from agentfleet.domain.states import StepEvent, step_sources
 from agentfleet.store import statements

@@ -10,7 +10,8 @@ from agentfleet.api import schemas
 from agentfleet.api.recent import Recent
 from agentfleet.api.why import Explainer
 from agentfleet.domain import settlement
-from agentfleet.domain.errors import Need, ProviderBusy, ProviderOverloaded, ToolRetry
+from agentfleet.domain.admission import Need
+from agentfleet.domain.errors import ProviderBusy, ProviderOverloaded, ToolRetry
 from agentfleet.domain.retry import RetryPolicy
 from agentfleet.store import waiting as store
 from agentfleet.store.tables import steps

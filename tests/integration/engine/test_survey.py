@@ -5,8 +5,8 @@ import json
 import pytest
 from redis.asyncio import Redis
 
-from agentfleet.domain.admission import FAILURES_TO_SHUT, Heard, Pace
-from agentfleet.domain.errors import Need, ProviderParked
+from agentfleet.domain.admission import FAILURES_TO_SHUT, Heard, Need, Pace
+from agentfleet.domain.errors import ProviderParked
 from agentfleet.engine import survey as module
 from agentfleet.engine.survey import Surveyor
 from agentfleet.provider.admission import Admission

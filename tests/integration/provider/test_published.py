@@ -5,8 +5,8 @@ import structlog
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from agentfleet.domain.admission import Pace
-from agentfleet.domain.errors import InvalidInput, Need
+from agentfleet.domain.admission import Need, Pace
+from agentfleet.domain.errors import InvalidInput
 from agentfleet.provider.account import Account
 from agentfleet.provider.admission import Admission
 from agentfleet.provider.limits import Limits

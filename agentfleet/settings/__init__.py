@@ -4,16 +4,12 @@ Values come from the environment (prefix ``AGENTFLEET_``). Cross-checks fail at 
 """
 
 import os
-from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import AliasChoices, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from agentfleet.domain.errors import InvalidInput
-from agentfleet.domain.webhooks import signing_key
-
-Seconds = Annotated[float, Field(gt=0)]
+from agentfleet.settings.types import Names, Seconds, TextOrFile, WebhookKey, WebhookUrl
 
 
 class Settings(BaseSettings):
@@ -36,7 +32,7 @@ class Settings(BaseSettings):
     )
 
     # What runs
-    agents: Annotated[tuple[str, ...], NoDecode] = Field(
+    agents: Names = Field(
         default=(), description="Modules that define agents, comma-separated, e.g. myapp.agents,myapp.more."
     )
     release: str | None = Field(
@@ -63,7 +59,7 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("AGENTFLEET_PROVIDER_API_KEY", "ANTHROPIC_API_KEY"),
         description="The provider's key; ANTHROPIC_API_KEY is read too.",
     )
-    accounts: SecretStr | None = Field(
+    accounts: TextOrFile = Field(
         default=None,
         description="Several accounts or platforms: a JSON list, or `@/path/to/file.json`. In place of the key and the URL above. See docs/guides/accounts.md.",
     )
@@ -170,11 +166,11 @@ class Settings(BaseSettings):
     )
 
     # Alerts
-    alert_webhook_url: SecretStr | None = Field(
+    alert_webhook_url: WebhookUrl = Field(
         default=None,
         description="Where alerts are posted, as https://…; see docs/guides/alerts.md. Unset: they are only logged, listed and counted.",
     )
-    alert_webhook_secret: SecretStr | None = Field(
+    alert_webhook_secret: WebhookKey = Field(
         default=None,
         description="Signs what is posted (Standard Webhooks): whsec_ and 24 to 64 bytes as base64. Unset: nothing is signed.",
     )
@@ -266,44 +262,6 @@ class Settings(BaseSettings):
     statement_timeout: Seconds = Field(
         default=15.0, description="A hot statement that takes longer is cut off and tried again."
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _split_agents(cls, values: dict[str, object]) -> dict[str, object]:
-        agents = values.get("agents")
-        if isinstance(agents, str):
-            values["agents"] = tuple(name.strip() for name in agents.split(",") if name.strip())
-        return values
-
-    @field_validator("alert_webhook_url")
-    @classmethod
-    def _is_a_url(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None and not url.get_secret_value().startswith(("https://", "http://")):
-            raise ValueError("must be an https:// or http:// URL")
-        return url
-
-    @field_validator("alert_webhook_secret")
-    @classmethod
-    def _is_a_key(cls, secret: SecretStr | None) -> SecretStr | None:
-        if secret is not None:
-            try:
-                signing_key(secret.get_secret_value())
-            except InvalidInput as error:
-                raise ValueError(error.problem) from error
-        return secret
-
-    @field_validator("accounts")
-    @classmethod
-    def _read_file(cls, value: SecretStr | None) -> SecretStr | None:
-        text = "" if value is None else value.get_secret_value().strip()
-        if not text.startswith("@"):
-            return value if text else None
-        try:
-            return SecretStr(Path(text[1:]).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ValueError(
-                f"{text[1:]} cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}"
-            ) from None
 
     @model_validator(mode="after")
     def _cross_checks(self) -> Self:

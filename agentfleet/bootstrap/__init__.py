@@ -11,23 +11,26 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 
-from agentfleet import failpoints
 from agentfleet.agents.cached import CachedToolbox
 from agentfleet.agents.registry import Registry
 from agentfleet.agents.toolbox import AgentToolbox
+from agentfleet.bootstrap.provider import (
+    admission,
+    answer_shelf,
+    provider_accounts,
+    provider_limits,
+    published_limits,
+)
+from agentfleet.bootstrap.servers import check, database, redis_client, servers
 from agentfleet.broker import names
 from agentfleet.broker.deltas import RedisDeltas
-from agentfleet.broker.eviction import refuse_eviction
 from agentfleet.broker.loop import Serving
 from agentfleet.broker.publisher import RedisPublisher
 from agentfleet.broker.pulse import PULSE
 from agentfleet.broker.watchdog import Watchdog
 from agentfleet.caching.answers import CachingReasoner
-from agentfleet.caching.shelf import Shelf
-from agentfleet.domain.admission import Pace
-from agentfleet.domain.errors import InvalidInput
 from agentfleet.domain.retry import RetryPolicy
 from agentfleet.domain.webhooks import signing_key
 from agentfleet.engine.admit import Admitter
@@ -40,6 +43,7 @@ from agentfleet.engine.crowding import Crowding
 from agentfleet.engine.dispatch import Dispatcher
 from agentfleet.engine.execute import Executor
 from agentfleet.engine.heartbeat import Leases
+from agentfleet.engine.letters import LetterWatch
 from agentfleet.engine.measure import Meter
 from agentfleet.engine.perform import Performer
 from agentfleet.engine.promote import Promoter
@@ -53,23 +57,23 @@ from agentfleet.engine.serve import StepServer
 from agentfleet.engine.settle import Settler
 from agentfleet.engine.submit import Submitter
 from agentfleet.engine.survey import Surveyor
-from agentfleet.provider.account import Account
-from agentfleet.provider.accounts import read_accounts
-from agentfleet.provider.admission import Admission
 from agentfleet.provider.batch_result import read_result
 from agentfleet.provider.batches import make_batches
 from agentfleet.provider.caps import read_caps
 from agentfleet.provider.factory import make_reasoner
-from agentfleet.provider.limits import Limits, connections_for
 from agentfleet.provider.prices import worst_case
 from agentfleet.provider.published import PublishedLimits
 from agentfleet.provider.quota import Quota
 from agentfleet.provider.warmth import Warmth
-from agentfleet.settings import Settings, environment
-from agentfleet.store import health
+from agentfleet.settings import Settings
 from agentfleet.store.bundles import Bundles
-from agentfleet.store.database import APP_ROLE, FLEET_ROLE, Database, DatabaseConfig
+from agentfleet.store.database import APP_ROLE, FLEET_ROLE, Database
 from agentfleet.telemetry import metrics
+
+__all__ = [
+    "Batching", "Ingress", "Reconciler", "admission", "answer_shelf", "batches", "check", "database", "ingress",
+    "provider_accounts", "provider_limits", "reconciler", "redis_client", "worker",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,7 @@ class Reconciler:
     pruner: Pruner
     meter: Meter
     alerts: AlertSender
+    letters: LetterWatch
     surveyor: Surveyor
     published_limits: PublishedLimits | None
 
@@ -122,53 +127,6 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def check(settings: Settings, *, agents: bool = False) -> None:
-    """Raise ``InvalidInput`` for what a process cannot start with; ``agents``: it needs them, too.
-
-    To be asked first: once logs are configured and frameworks run, an error is told as a traceback.
-    """
-    failpoints.read(settings.failpoint)
-    for name, value in {"DATABASE": settings.database_url, "REDIS": settings.redis_url}.items():
-        if value is None:
-            raise InvalidInput(f"AGENTFLEET_{name}_URL", "is not set: give a URL, or use `agentfleet dev`")
-    if agents:
-        Registry.load(settings.agents)
-
-
-def database(settings: Settings, role: str, process: str) -> Database:
-    """The database of one process; raises ``InvalidInput`` when no URL is set."""
-    if settings.database_url is None:
-        raise InvalidInput(
-            "AGENTFLEET_DATABASE_URL", "is not set: give a Postgres URL, or use `agentfleet dev`, which embeds one"
-        )
-    return Database(
-        DatabaseConfig(
-            settings.database_url,
-            role if settings.set_role else None,
-            f"agentfleet-{process}",
-            settings.pool_size,
-            settings.statement_timeout,
-        )
-    )
-
-
-def redis_client(settings: Settings) -> Redis:
-    """A client that waits for a free connection instead of failing, and never waits for ever on a dead server."""
-    if settings.redis_url is None:
-        raise InvalidInput(
-            "AGENTFLEET_REDIS_URL", "is not set: give a Redis URL, or use `agentfleet dev`, which embeds one"
-        )
-    pool = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType]  # its keywords have no types
-        settings.redis_url,
-        max_connections=64,
-        timeout=10,
-        socket_timeout=10,
-        socket_connect_timeout=5,
-        socket_keepalive=True,
-    )
-    return Redis.from_pool(pool)  # owns it: closing the client closes the connections
-
-
 def retry_policy(settings: Settings) -> RetryPolicy:
     """How failed steps are tried again, unless their agent says otherwise."""
     return RetryPolicy(settings.max_attempts, settings.retry_base, settings.retry_cap)
@@ -181,54 +139,11 @@ def alert_sender(settings: Settings, db: Database) -> AlertSender:
     return AlertSender(db, None if url is None else url.get_secret_value(), key)
 
 
-def provider_accounts(settings: Settings) -> tuple[Account, ...]:
-    """The accounts that AGENTFLEET_ACCOUNTS lists; none when it is not set, or when the provider is one of your own."""
-    if settings.accounts is None or settings.provider != "anthropic":
-        return ()
-    return read_accounts(settings.accounts.get_secret_value(), base_url=None, api_key=None, env=environment)
-
-
-def provider_limits(settings: Settings) -> Limits:
-    """How much of the network one worker uses for model calls."""
-    return Limits(
-        settings.provider_pool_size or connections_for(settings.worker_capacity),
-        settings.provider_pool_per_host,
-        settings.provider_connect_timeout,
-        settings.provider_first_byte_timeout,
-        settings.provider_idle_timeout,
-        settings.provider_keep_alive,
-    )
-
-
-def admission(settings: Settings, redis: Redis) -> Admission:
-    """The provider's buckets, as this process sees them."""
-    pace = Pace(burst=settings.provider_burst, ramp=settings.provider_ramp, probe=settings.provider_overload_probe)
-    return Admission(redis, prefix=settings.redis_prefix, pace=pace, caps=read_caps(settings.provider_limits).axes)
-
-
-def published_limits(settings: Settings, admission: Admission) -> PublishedLimits | None:
-    """Who reads the organization's limits, if there is a key for it; raises ``InvalidInput`` when it fits nothing."""
-    if settings.provider_admin_key is None:
-        return None
-    key = settings.provider_admin_key.get_secret_value()
-    accounts = provider_accounts(settings) or read_accounts(
-        None, base_url=settings.provider_base_url, api_key=key, env=environment
-    )
-    return PublishedLimits(admission, accounts, key, provider_limits(settings))
-
-
-def answer_shelf(settings: Settings, redis: Redis) -> Shelf:
-    """Where answers are kept that may be used again."""
-    return Shelf(
-        redis, prefix=settings.redis_prefix, patience=settings.answer_cache_wait, cap=settings.answer_cache_bytes
-    )
-
-
 @asynccontextmanager
 async def ingress(settings: Settings) -> AsyncGenerator[Ingress]:
     """The HTTP API's parts, connected."""
     async with AsyncExitStack() as stack:
-        db, redis = await _servers(stack, settings, APP_ROLE, "ingress")
+        db, redis = await servers(stack, settings, APP_ROLE, "ingress")
         publisher = RedisPublisher(redis, prefix=settings.redis_prefix)
         canceller = Canceller(db, publisher)
         yield Ingress(
@@ -248,7 +163,7 @@ async def ingress(settings: Settings) -> AsyncGenerator[Ingress]:
 async def worker(settings: Settings) -> AsyncGenerator[Serving]:
     """A step worker's parts, connected."""
     async with AsyncExitStack() as stack:
-        db, redis = await _servers(stack, settings, FLEET_ROLE, "worker")
+        db, redis = await servers(stack, settings, FLEET_ROLE, "worker")
         publisher = RedisPublisher(redis, prefix=settings.redis_prefix)
         threads = ThreadPoolExecutor(settings.tool_threads, thread_name_prefix="tool")
         stack.callback(threads.shutdown, wait=False, cancel_futures=True)  # nobody can stop a thread
@@ -302,7 +217,7 @@ async def worker(settings: Settings) -> AsyncGenerator[Serving]:
 async def reconciler(settings: Settings) -> AsyncGenerator[Reconciler]:
     """The dispatcher's and the reconciler's parts, connected."""
     async with AsyncExitStack() as stack:
-        db, redis = await _servers(stack, settings, FLEET_ROLE, "reconciler")
+        db, redis = await servers(stack, settings, FLEET_ROLE, "reconciler")
         publisher = RedisPublisher(redis, prefix=settings.redis_prefix)
         settler = Settler(db, publisher, window=settings.dispatch_window)
         alerts = alert_sender(settings, db)
@@ -338,6 +253,7 @@ async def reconciler(settings: Settings) -> AsyncGenerator[Reconciler]:
             Pruner(db, days=settings.dead_letter_retention),
             Meter(db),
             alerts,
+            LetterWatch(db),
             Surveyor(db, admit),
             published_limits(settings, admit),
         )
@@ -347,7 +263,7 @@ async def reconciler(settings: Settings) -> AsyncGenerator[Reconciler]:
 async def batches(settings: Settings) -> AsyncGenerator[Batching]:
     """The batch lane's parts, connected; raises ``InvalidInput`` for a provider that has no batches."""
     async with AsyncExitStack() as stack:
-        db, _ = await _servers(stack, settings, FLEET_ROLE, "batches")
+        db, _ = await servers(stack, settings, FLEET_ROLE, "batches")
         service = make_batches(
             settings.provider,
             base_url=settings.provider_base_url,
@@ -365,16 +281,3 @@ async def batches(settings: Settings) -> AsyncGenerator[Batching]:
             recover_after=settings.batch_recover_after,
         )
         yield Batching(db, sender, Receiver(db, service, poll=settings.batch_every))
-
-
-async def _servers(stack: AsyncExitStack, settings: Settings, role: str, process: str) -> tuple[Database, Redis]:
-    failpoints.arm(settings.failpoint)
-    db = database(settings, role, process)
-    stack.push_async_callback(db.close)
-    await db.open()
-    if role == FLEET_ROLE:  # the ingress says in /readyz that it cannot serve, and serves as soon as it can
-        await health.require_schema(db)
-    redis = redis_client(settings)
-    stack.push_async_callback(redis.aclose)
-    await refuse_eviction(redis)
-    return db, redis

@@ -1,0 +1,74 @@
+"""The servers that every process needs: the database and Redis."""
+
+from contextlib import AsyncExitStack
+
+from redis.asyncio import BlockingConnectionPool, Redis
+
+from agentfleet import failpoints
+from agentfleet.agents.registry import Registry
+from agentfleet.broker.eviction import refuse_eviction
+from agentfleet.domain.errors import InvalidInput
+from agentfleet.settings import Settings
+from agentfleet.store import health
+from agentfleet.store.database import FLEET_ROLE, Database, DatabaseConfig
+
+
+def check(settings: Settings, *, agents: bool = False) -> None:
+    """Raise ``InvalidInput`` for what a process cannot start with; ``agents``: it needs them, too.
+
+    To be asked first: once logs are configured and frameworks run, an error is told as a traceback.
+    """
+    failpoints.read(settings.failpoint)
+    for name, value in {"DATABASE": settings.database_url, "REDIS": settings.redis_url}.items():
+        if value is None:
+            raise InvalidInput(f"AGENTFLEET_{name}_URL", "is not set: give a URL, or use `agentfleet dev`")
+    if agents:
+        Registry.load(settings.agents)
+
+
+def database(settings: Settings, role: str, process: str) -> Database:
+    """The database of one process; raises ``InvalidInput`` when no URL is set."""
+    if settings.database_url is None:
+        raise InvalidInput(
+            "AGENTFLEET_DATABASE_URL", "is not set: give a Postgres URL, or use `agentfleet dev`, which embeds one"
+        )
+    return Database(
+        DatabaseConfig(
+            settings.database_url,
+            role if settings.set_role else None,
+            f"agentfleet-{process}",
+            settings.pool_size,
+            settings.statement_timeout,
+        )
+    )
+
+
+def redis_client(settings: Settings) -> Redis:
+    """A client that waits for a free connection instead of failing, and never waits for ever on a dead server."""
+    if settings.redis_url is None:
+        raise InvalidInput(
+            "AGENTFLEET_REDIS_URL", "is not set: give a Redis URL, or use `agentfleet dev`, which embeds one"
+        )
+    pool = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType]  # its keywords have no types
+        settings.redis_url,
+        max_connections=64,
+        timeout=10,
+        socket_timeout=10,
+        socket_connect_timeout=5,
+        socket_keepalive=True,
+    )
+    return Redis.from_pool(pool)  # owns it: closing the client closes the connections
+
+
+async def servers(stack: AsyncExitStack, settings: Settings, role: str, process: str) -> tuple[Database, Redis]:
+    """Both, connected; ``stack`` closes them. ``process`` names it to the database."""
+    failpoints.arm(settings.failpoint)
+    db = database(settings, role, process)
+    stack.push_async_callback(db.close)
+    await db.open()
+    if role == FLEET_ROLE:  # the ingress says in /readyz that it cannot serve, and serves as soon as it can
+        await health.require_schema(db)
+    redis = redis_client(settings)
+    stack.push_async_callback(redis.aclose)
+    await refuse_eviction(redis)
+    return db, redis
