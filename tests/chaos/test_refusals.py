@@ -38,11 +38,13 @@ def spent(fleet: Fleet) -> int:
     return fleet.query("SELECT count(*) FROM attempts WHERE outcome NOT IN ('succeed', 'snooze', 'hand_back')")[0][0]
 
 
-async def looks(fleet: Fleet, count: int, since: float) -> list[Entry]:
-    """The first ``count`` calls after the refusals that everybody ran into at once."""
+async def looks(fleet: Fleet, count: int, since: float, interval: float) -> list[Entry]:
+    """The first ``count`` calls from ``since`` on; without a breaker they would all come at once."""
     for number in range(1, count + 1):
         await until(lambda n=number: len(calls(fleet, since)) >= n, f"the fleet looks for the {number}. time")
-    return calls(fleet, since)[:count]
+    seen = calls(fleet, since)[:count]
+    assert seen[-1].at - seen[0].at > interval * (count - 1) / 2
+    return seen
 
 
 def crowded(seen: Sequence[Entry], interval: float) -> int:
@@ -108,7 +110,7 @@ async def test_a_spend_cap_is_looked_at_once_per_interval(fleet: Fleet, figures:
     await fleet.worker(**LONG, provider_probe=probe)
     await known(fleet)
     runs, since = await refuse(fleet, count, ("enforced_spend_limit_reached", 1))
-    seen = await looks(fleet, probes, since)
+    seen = await looks(fleet, probes, since, probe)
     assert set(fleet.states(runs)) <= {"waiting", "running"}
     lift(fleet)
     await fleet.finished(runs)
@@ -121,7 +123,7 @@ async def test_an_overloaded_model_is_looked_at_once_per_interval(fleet: Fleet, 
     await fleet.worker(**LONG, provider_overload_probe=probe)
     await known(fleet)
     runs, since = await refuse(fleet, count, ("overloaded", 0.5), ("unavailable", 1))
-    seen = await looks(fleet, probes, since)
+    seen = await looks(fleet, probes, since, probe)
     lift(fleet)
     await fleet.finished(runs)
     assert spent(fleet) == 0
@@ -148,7 +150,7 @@ async def test_what_cannot_be_accepted_is_asked_once(fleet: Fleet, figures: Figu
         errors = fleet.query("SELECT error FROM runs WHERE id = ANY(%s::uuid[])", runs)
         assert all(words in error for (error,) in errors), errors
     closed, since = await refuse(fleet, count, ("unauthorized", 1))
-    seen = await looks(fleet, 2, since)
+    seen = await looks(fleet, 2, since, probe)
     lift(fleet)
     await fleet.finished(closed)
     assert repeated == 0
