@@ -24,10 +24,21 @@ async def look(n: int) -> str:
     return f"There are {n} of it. " * 5
 
 
-_COMMON = {"tools": [look], "budget": Budget(max_steps=50), "cache": False, "max_tokens": 4_000}
-asker = Agent(name="asker", model="claude-haiku-5-5", instructions="Look.", **_COMMON)
-reader = Agent(name="reader", model="claude-sonnet-5-5", instructions=INSTRUCTIONS, **_COMMON)
-writer = Agent(name="writer", model="claude-opus-5-5", instructions="Look.", **_COMMON)
+def _agent(name: str, model: str, instructions: str) -> Agent:
+    return Agent(
+        name=name,
+        model=model,
+        instructions=instructions,
+        tools=[look],
+        budget=Budget(max_steps=50),
+        cache=False,
+        max_tokens=4_000,
+    )
+
+
+asker = _agent("asker", "claude-haiku-5-5", "Look.")
+reader = _agent("reader", "claude-sonnet-5-5", INSTRUCTIONS)
+writer = _agent("writer", "claude-opus-5-5", "Look.")
 AGENTS = (asker, reader, writer)
 
 SCRIPT = {
