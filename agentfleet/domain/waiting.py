@@ -36,6 +36,17 @@ class WaitsFor(StrEnum):
     """It is paused."""
 
 
+class Order(StrEnum):
+    """What gives those that wait for the same their places."""
+
+    QUEUE = "queue"
+    """The dispatcher, which takes turns between tenants."""
+    WORKER = "worker"
+    """The times at which their messages were sent."""
+    BUCKET = "bucket"
+    """Admission, by the tenants' weights."""
+
+
 WAITS_FOR = (*(one.value for one in WaitsFor), *BLOCKED_ON)
 
 DETAILS: Mapping[str, str] = MappingProxyType(
@@ -75,8 +86,21 @@ class Foremost:
     error: str | None
     due: datetime | None
     since: datetime
-    position: int | None
+    step_id: str
     now: datetime
+
+    @property
+    def order(self) -> Order | None:
+        """In which order it will be served; ``None``: in none."""
+        match self.state:
+            case StepState.READY:
+                return Order.QUEUE
+            case StepState.DISPATCHED:
+                return Order.WORKER
+            case StepState.WAITING if self.bucket is not None:
+                return Order.BUCKET
+            case _:
+                return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,19 +136,21 @@ def explain(
     step: Foremost,
     *,
     started_at: datetime | None = None,
+    position: int | None = None,
     pace: Pace = Pace(),
     durations: Sequence[float] = (),
 ) -> Waiting | None:
     """Why the run waits; ``None`` while something of it runs.
 
-    ``durations``: seconds from start to end of the agent's recent runs that succeeded.
+    ``position`` is the step's in its ``order``; ``durations``: seconds from start to end of the agent's recent runs
+    that succeeded.
     """
     if step.state is StepState.RUNNING:
         return None
     what = _what(run_state, step)
-    start = _start(what, step, pace)
+    start = _start(what, step, position, pace)
     finish = None if start is None else _finish(start, step.now, started_at, durations)
-    return Waiting(what, _detail(what, step), step.since, step.position, start, finish)
+    return Waiting(what, _detail(what, step), step.since, position, start, finish)
 
 
 def remaining(durations: Sequence[float], elapsed: float, quantile: float) -> float | None:
@@ -147,14 +173,14 @@ def _what(run_state: RunState, step: Foremost) -> str:
             return WaitsFor.REVIEW.value
 
 
-def _start(what: str, step: Foremost, pace: Pace) -> datetime | None:
+def _start(what: str, step: Foremost, position: int | None, pace: Pace) -> datetime | None:
     match what:
         case WaitsFor.RESUME | WaitsFor.REVIEW | "budget" | "approval" | "signal" | "children":
             return None  # somebody else decides
         case WaitsFor.QUEUE | WaitsFor.WORKER:
-            if step.position is None or not pace.claims:
+            if position is None or not pace.claims:
                 return None
-            return step.now + timedelta(seconds=step.position / pace.claims)
+            return step.now + timedelta(seconds=position / pace.claims)
         case "batch":
             return None if pace.batch is None else max(step.now, step.since + timedelta(seconds=pace.batch))
         case _:

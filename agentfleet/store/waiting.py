@@ -1,12 +1,12 @@
 """What there is to say about runs that wait, as their tenant. Functions that see all tell positions and paces."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import TextClause, func, select, text
 
 from agentfleet.domain.states import RunState, StepState
-from agentfleet.domain.waiting import MOST, Foremost, Pace
+from agentfleet.domain.waiting import MOST, Foremost, Order, Pace
 from agentfleet.store import statements
 from agentfleet.store.database import Database
 from agentfleet.store.tables import runs
@@ -14,12 +14,24 @@ from agentfleet.store.tables import runs
 RECENT = 500
 """Runs of a tenant that count as recent."""
 
+POSITIONS: Mapping[Order, TextClause] = {
+    Order.QUEUE: text("SELECT agentfleet_queue_position(:step_id, :most)"),
+    Order.WORKER: text("SELECT agentfleet_worker_position(:step_id, :most)"),
+    Order.BUCKET: text("SELECT agentfleet_bucket_position(:step_id, :most)"),
+}
 
-async def foremost(db: Database, tenant_id: str, run_ids: Sequence[str], *, placed: bool) -> dict[str, Foremost]:
-    """The step that explains each run; absent: none is open. ``placed``: with its position, which takes counting."""
-    params = {"tenant_id": tenant_id, "run_id": list(run_ids), "placed": placed, "most": MOST}
+
+async def foremost(db: Database, tenant_id: str, run_ids: Sequence[str]) -> dict[str, Foremost]:
+    """The step that explains each run; absent: none is open."""
+    params = {"tenant_id": tenant_id, "run_id": list(run_ids)}
     rows = await db.fetch_as(tenant_id, statements.READ_WAITING, params)
     return {row[0]: _foremost(row) for row in rows}
+
+
+async def position(db: Database, step_id: str, order: Order) -> int | None:
+    """The step's place in an order, as far as ``MOST``; ``None`` when it is not in it any more. Takes counting."""
+    async with db.reading() as connection:
+        return await connection.scalar(POSITIONS[order], {"step_id": step_id, "most": MOST})
 
 
 async def pace(db: Database, pool: str) -> Pace:

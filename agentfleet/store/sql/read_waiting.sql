@@ -6,12 +6,7 @@ SELECT s.run_id::text, s.state, s.kind, s.name, s.seq, s.pool, s.attempt, s.bloc
            WHEN 'dispatched' THEN s.dispatched_at
            ELSE agentfleet_waits_since(s.id)
        END,
-       CASE
-           WHEN NOT %(placed)s THEN NULL
-           WHEN s.state = 'ready' THEN agentfleet_queue_position(s.id, %(most)s)
-           WHEN s.state = 'dispatched' THEN agentfleet_worker_position(s.id, %(most)s)
-           WHEN s.state = 'waiting' AND s.bucket IS NOT NULL THEN agentfleet_bucket_position(s.id, %(most)s)
-       END,
+       s.id::text,
        agentfleet_now()
 FROM unnest(%(run_id)s::uuid[]) AS r(id)
 CROSS JOIN LATERAL (

@@ -1,12 +1,13 @@
 """A run that waits says why, since when, in which place, and until when."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
 
 import pytest
 from sqlalchemy import update
 
-from agentfleet.api import schemas
+from agentfleet.api import schemas, why
 from agentfleet.api.recent import Recent
 from agentfleet.api.why import Explainer
 from agentfleet.domain import settlement
@@ -159,6 +160,19 @@ async def test_history_is_asked_for_once_in_a_while(app_db, submit, client, monk
     for _ in range(5):
         await get(client, run)
     assert asked == ["acme"]
+
+
+async def test_a_place_that_takes_long_to_count_is_left_out(submit, client, monkeypatch) -> None:
+    counted = asyncio.Event()
+
+    async def count(*_: object) -> int:
+        await counted.wait()
+        return 1
+
+    monkeypatch.setattr(store, "position", count)
+    monkeypatch.setattr(why, "PATIENCE", 0.05)
+    found = await get(client, await submit())
+    assert (found["blocked_on"], found["position"]) == ("worker", None)
 
 
 async def test_an_answer_that_failed_is_not_kept() -> None:

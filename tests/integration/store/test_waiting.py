@@ -9,14 +9,21 @@ import pytest
 from sqlalchemy import func
 
 from agentfleet.domain.states import RunState, StepState
+from agentfleet.domain.waiting import Order
 from agentfleet.store import steps, waiting
 from tests.factories import POOL, execute, make_run, make_step, make_tool
 
 BUCKET = "main/claude-test"
 
 
-async def foremost(app_db, made, tenant="acme", *, placed=True):
-    return (await waiting.foremost(app_db, tenant, [made.run_id], placed=placed)).get(made.run_id)
+async def foremost(app_db, made, tenant="acme"):
+    return (await waiting.foremost(app_db, tenant, [made.run_id])).get(made.run_id)
+
+
+async def position(app_db, made, tenant="acme") -> int | None:
+    found = await foremost(app_db, made, tenant)
+    assert found.step_id == made.step_id
+    return None if found.order is None else await waiting.position(app_db, found.step_id, found.order)
 
 
 def ago(seconds: float):
@@ -56,17 +63,11 @@ async def test_it_waits_since_the_first_of_the_snoozes_in_a_row(db, app_db, data
     assert round((found.now - found.since).total_seconds()) == 200
 
 
-async def test_lists_do_not_count_positions(db, app_db):
-    made = await make_step(db, StepState.READY)
-    assert (await foremost(app_db, made, placed=False)).position is None
-    assert (await foremost(app_db, made)).position == 1
-
-
 async def test_messages_are_taken_in_the_order_in_which_they_were_sent(db, app_db):
     made = [await make_step(db, StepState.DISPATCHED, tenant=tenant, dispatched_at=ago(seconds))
             for tenant, seconds in (("acme", 30), ("rival", 40), ("acme", 20), ("rival", 10))]  # fmt: skip
     await make_step(db, StepState.DISPATCHED, pool="gpu", dispatched_at=ago(99))
-    found = [(await foremost(app_db, one, tenant)).position for one, tenant in zip(made, ("acme", "rival") * 2, strict=False)
+    found = [await position(app_db, one, tenant) for one, tenant in zip(made, ("acme", "rival") * 2, strict=False)
              if tenant == "acme"]  # fmt: skip
     assert found == [2, 3]
 
@@ -81,7 +82,7 @@ async def test_positions_in_the_queue_are_near_the_order_of_the_dispatcher(db, a
         made = await make_step(db, StepState.READY, tenant=tenant, priority=draw.choice([0, 0, 5]), ready_at=next(ages))
         waits[made.step_id] = made, tenant
     tenants = Counter(tenant for _, tenant in waits.values())
-    told = {step_id: (await foremost(app_db, made, tenant)).position for step_id, (made, tenant) in waits.items()}
+    told = {step_id: await position(app_db, made, tenant) for step_id, (made, tenant) in waits.items()}
     served: dict[str, int] = {}
     order = count(1)
     for window in range(1, len(waits) + 1):  # they stay dispatched: each round has room for one more
@@ -97,7 +98,7 @@ async def test_positions_in_the_queue_are_near_the_order_of_the_dispatcher(db, a
 async def test_alone_in_the_queue_positions_are_the_order(db, app_db):
     made = [await make_step(db, StepState.READY, priority=priority, ready_at=ago(seconds))
             for priority, seconds in ((0, 10), (0, 30), (5, 5), (5, 20), (-1, 99))]  # fmt: skip
-    assert [(await foremost(app_db, one)).position for one in made] == [4, 3, 2, 1, 5]
+    assert [await position(app_db, one) for one in made] == [4, 3, 2, 1, 5]
 
 
 async def test_at_the_provider_a_tenant_of_double_weight_has_double_turns_before_others(db, app_db, database_url):
@@ -109,9 +110,7 @@ async def test_at_the_provider_a_tenant_of_double_weight_has_double_turns_before
             await make_step(db, StepState.WAITING, tenant=tenant, **values)
     mine = [await make_step(db, StepState.WAITING, ready_at=ago(100 - n), **values) for n in range(5)]
     await make_step(db, StepState.WAITING, bucket="main/other", blocked_on="provider", ready_at=ago(200), due=60)
-    assert [(await foremost(app_db, one)).position for one in mine] == [
-        1 + ahead + 2 * ahead + ahead // 2 for ahead in range(5)
-    ]
+    assert [await position(app_db, one) for one in mine] == [1 + ahead + 2 * ahead + ahead // 2 for ahead in range(5)]
 
 
 async def test_counting_ends_where_nobody_wants_to_know_it_better(db, app_db, monkeypatch):
@@ -119,12 +118,17 @@ async def test_counting_ends_where_nobody_wants_to_know_it_better(db, app_db, mo
     for _ in range(5):
         await make_step(db, StepState.READY, ready_at=ago(50))
     made = await make_step(db, StepState.READY)
-    assert (await foremost(app_db, made)).position == 3
+    assert await position(app_db, made) == 3
 
 
 async def test_what_has_no_order_has_no_position(db, app_db):
     made = await make_step(db, StepState.WAITING, blocked_on="timer", due=60)
-    assert (await foremost(app_db, made)).position is None
+    assert (await foremost(app_db, made)).order is None
+
+
+async def test_a_step_that_has_moved_on_has_no_position_any_more(db, app_db):
+    made = await make_step(db, StepState.RUNNING)
+    assert [await waiting.position(app_db, made.step_id, order) for order in Order] == [None] * 3
 
 
 async def test_the_pace_is_what_the_pool_claimed_of_late(db, app_db, database_url):

@@ -15,9 +15,9 @@ NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ERROR = json.dumps({"class": "tool_retry", "message": "the shop\n is  closed {today}"})
 STEP = Foremost(
     StepState.WAITING, "tool", "look", 3, "default", 2, "timer", None, ERROR, NOW + timedelta(seconds=40),
-    NOW - timedelta(seconds=5), None, NOW,
+    NOW - timedelta(seconds=5), "step-1", NOW,
 )  # fmt: skip
-READY = replace(STEP, state=StepState.READY, blocked_on=None, due=None, position=30)
+READY = replace(STEP, state=StepState.READY, blocked_on=None, due=None)
 
 
 def after(seconds: float) -> datetime:
@@ -75,8 +75,8 @@ def test_what_is_due_is_expected_when_due_and_never_in_the_past():
 
 
 def test_what_is_in_the_queue_is_expected_by_its_position_and_the_pace():
-    assert explain(RunState.QUEUED, READY, pace=Pace(claims=2.0)).expected_start == after(15)
-    assert explain(RunState.QUEUED, READY, pace=Pace()).expected_start is None
+    assert explain(RunState.QUEUED, READY, position=30, pace=Pace(claims=2.0)).expected_start == after(15)
+    assert explain(RunState.QUEUED, READY, position=30, pace=Pace()).expected_start is None
 
 
 def test_a_batch_is_expected_by_what_batches_took():
@@ -93,7 +93,9 @@ def test_what_somebody_else_decides_has_no_expectation(what):
 
 
 def test_a_run_that_has_not_begun_finishes_as_long_after_its_start_as_others_took():
-    waiting = explain(RunState.QUEUED, READY, pace=Pace(claims=2.0), durations=[float(n) for n in range(100)])
+    waiting = explain(
+        RunState.QUEUED, READY, position=30, pace=Pace(claims=2.0), durations=[float(n) for n in range(100)]
+    )
     assert (waiting.expected_finish.p50, waiting.expected_finish.p90) == (after(15 + 50), after(15 + 90))
 
 
