@@ -42,7 +42,7 @@ def show(*, run_id: str | None, url: str | None, api_key: str | None) -> None:
 @click.option("--max-cost-usd", type=DOLLARS, help="US dollars.")
 @click.option("--max-tokens", type=COUNT, help="Input, cache write and output tokens.")
 @click.option("--max-steps", type=COUNT, help="Model calls and tool calls.")
-@click.option("--max-tool-calls", type=COUNT)
+@click.option("--max-tool-calls", type=COUNT, help="Tool calls only.")
 @speaks_to_the_api
 def set_budget(*, run_id: str, url: str | None, api_key: str | None, **ceilings: Any) -> None:
     """Give the run RUN_ID other ceilings; `none` lifts one. What waits for them goes on at once."""

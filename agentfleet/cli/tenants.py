@@ -64,7 +64,7 @@ def list_tenants() -> None:
 @click.option("--max-cost-usd-per-day", type=DOLLARS, help="US dollars.")
 @click.option("--max-tokens-per-day", type=COUNT, help="Input, cache write and output tokens.")
 @click.option("--max-steps-per-day", type=COUNT, help="Model calls and tool calls.")
-@click.option("--max-tool-calls-per-day", type=COUNT)
+@click.option("--max-tool-calls-per-day", type=COUNT, help="Tool calls only.")
 @click.option(
     "--weight", type=click.FloatRange(0.001, 999), help="Twice the weight gets twice as much of a contended provider."
 )

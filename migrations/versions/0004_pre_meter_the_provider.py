@@ -253,6 +253,44 @@ GRANT EXECUTE ON FUNCTION agentfleet_queue_position, agentfleet_bucket_position,
                           agentfleet_edit_first_message TO agentfleet_app, agentfleet_fleet;
 """
 
+CHARGE = """
+-- Settle: release what steps held, and charge what they used (cancelled ones used nothing). Returns the budgets of which
+-- four fifths are used, and nobody has been told. Budgets are locked in the order of their ids, as everywhere.
+CREATE FUNCTION agentfleet_charge_budgets(cancelled uuid[], step_ids uuid[], steps integer[], tool_calls integer[],
+                                          tokens bigint[], costs numeric[]) RETURNS SETOF text LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN QUERY
+    WITH spent AS (
+        SELECT * FROM unnest(step_ids, steps, tool_calls, tokens, costs) AS s(step_id, steps, tool_calls, tokens, cost_usd)
+    ), released AS (
+        DELETE FROM budget_holds h WHERE h.step_id = ANY(cancelled || step_ids) RETURNING h.*
+    ), locked AS MATERIALIZED (
+        SELECT b.id FROM budgets b WHERE b.id = ANY(ARRAY(SELECT DISTINCT r.budget_id FROM released r)) ORDER BY b.id
+        FOR NO KEY UPDATE
+    ), charged AS (
+        UPDATE budgets b
+        SET held_steps = b.held_steps - h.held_steps, held_tool_calls = b.held_tool_calls - h.held_tool_calls,
+            held_tokens = b.held_tokens - h.held_tokens, held_cost_usd = b.held_cost_usd - h.held_cost_usd,
+            used_steps = b.used_steps + h.steps, used_tool_calls = b.used_tool_calls + h.tool_calls,
+            used_tokens = b.used_tokens + h.tokens, used_cost_usd = b.used_cost_usd + h.cost_usd
+        FROM locked l JOIN (
+            SELECT r.budget_id, sum(r.steps) AS held_steps, sum(r.tool_calls) AS held_tool_calls,
+                   sum(r.tokens) AS held_tokens, sum(r.cost_usd) AS held_cost_usd, coalesce(sum(s.steps), 0) AS steps,
+                   coalesce(sum(s.tool_calls), 0) AS tool_calls, coalesce(sum(s.tokens), 0) AS tokens,
+                   coalesce(sum(s.cost_usd), 0) AS cost_usd
+            FROM released r LEFT JOIN spent s ON s.step_id = r.step_id GROUP BY r.budget_id
+        ) h ON h.budget_id = l.id
+        WHERE b.id = ANY(ARRAY(SELECT l.id FROM locked l)) AND b.id = l.id
+        RETURNING b.*
+    )
+    SELECT c.id FROM charged c
+    WHERE c.alerted_at IS NULL
+      AND (c.used_steps >= 0.8 * c.max_steps OR c.used_tool_calls >= 0.8 * c.max_tool_calls
+           OR c.used_tokens >= 0.8 * c.max_tokens OR c.used_cost_usd >= 0.8 * c.max_cost_usd);
+END
+$$;
+"""
+
 GRANTS = """
 GRANT SELECT, INSERT, UPDATE, DELETE ON budgets, budget_holds, batches, batch_items, alerts TO agentfleet_fleet;
 GRANT SELECT, INSERT, UPDATE ON budgets TO agentfleet_app;
@@ -281,13 +319,13 @@ CREATE POLICY tenant ON batch_items TO agentfleet_app
 
 
 def upgrade() -> None:
-    for statement in (COLUMNS, TABLES, FUNCTIONS, GRANTS, POLICIES):
+    for statement in (COLUMNS, TABLES, FUNCTIONS, CHARGE, GRANTS, POLICIES):
         op.execute(statement)
 
 
 def downgrade() -> None:
     op.execute("""
-        DROP FUNCTION agentfleet_queue_position, agentfleet_bucket_position, agentfleet_worker_position,
+        DROP FUNCTION agentfleet_charge_budgets, agentfleet_queue_position, agentfleet_bucket_position, agentfleet_worker_position,
                       agentfleet_waits_since, agentfleet_pool_pace, agentfleet_batch_time,
                       agentfleet_edit_first_message;
         DROP TABLE alerts, batch_items, batches, budget_holds, budgets;

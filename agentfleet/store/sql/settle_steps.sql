@@ -1,5 +1,5 @@
 -- Settle: the only writer of outcomes. Called by engine.settle for workers and for the reconciler's rescues.
--- Indexes: runs_pkey, steps_pkey, budget_holds_step_id, budgets_pkey. A step that does not come back was not ours any more (state or fence moved on):
+-- Indexes: runs_pkey, steps_pkey, budget_holds_step_id. A step that does not come back was not ours any more (state or fence moved on):
 -- nothing of its settlement is written.
 --
 -- Runs are locked first and in id order: two workers that settle siblings of the same runs must not deadlock, and the
@@ -49,29 +49,18 @@ WITH settled AS (
 ), siblings_letters AS (
     UPDATE dead_letters d SET state = 'discarded', resolved_at = agentfleet_now()
     WHERE d.step_id = ANY(ARRAY(SELECT id FROM siblings)) AND d.state = 'open'
-), released AS (
-    DELETE FROM budget_holds h WHERE h.step_id = ANY(ARRAY(SELECT id FROM written UNION ALL SELECT id FROM siblings))
-    RETURNING h.*
-), caps AS MATERIALIZED (
-    SELECT b.id FROM budgets b WHERE b.id = ANY(ARRAY(SELECT DISTINCT budget_id FROM released)) ORDER BY b.id
-    FOR NO KEY UPDATE
 ), charged AS (
-    UPDATE budgets b
-    SET held_steps = b.held_steps - h.held_steps, held_tool_calls = b.held_tool_calls - h.held_tool_calls,
-        held_tokens = b.held_tokens - h.held_tokens, held_cost_usd = b.held_cost_usd - h.held_cost_usd,
-        used_steps = b.used_steps + h.steps, used_tool_calls = b.used_tool_calls + h.tool_calls,
-        used_tokens = b.used_tokens + h.tokens, used_cost_usd = b.used_cost_usd + h.cost_usd
-    FROM caps c JOIN (
-        SELECT r.budget_id, sum(r.steps) AS held_steps, sum(r.tool_calls) AS held_tool_calls, sum(r.tokens) AS held_tokens,
-               sum(r.cost_usd) AS held_cost_usd, count(*) FILTER (WHERE d.state = 'succeeded') AS steps,
-               coalesce(sum(d.tool_calls), 0) AS tool_calls, coalesce(sum(d.cost_usd), 0) AS cost_usd,
-               coalesce(sum(d.input_tokens + d.output_tokens + d.cache_write_tokens), 0) AS tokens
-        FROM released r LEFT JOIN done d ON d.step_id = r.step_id GROUP BY r.budget_id
-    ) h ON h.budget_id = c.id
-    WHERE b.id = ANY(ARRAY(SELECT id FROM caps)) AND b.id = c.id
-    RETURNING b.id, b.alerted_at IS NULL
-              AND (b.used_steps >= 0.8 * b.max_steps OR b.used_tool_calls >= 0.8 * b.max_tool_calls
-                   OR b.used_tokens >= 0.8 * b.max_tokens OR b.used_cost_usd >= 0.8 * b.max_cost_usd) AS alarming
+    -- Only where one of them held something: the others pay for a look into an index, and for nothing else.
+    SELECT f.id FROM (
+        SELECT WHERE EXISTS (
+            SELECT FROM budget_holds h WHERE h.step_id = ANY(ARRAY(SELECT id FROM written UNION ALL SELECT id FROM siblings))
+        )
+    ) AS held CROSS JOIN agentfleet_charge_budgets(
+        ARRAY(SELECT id FROM siblings), ARRAY(SELECT step_id FROM done ORDER BY ord),
+        ARRAY(SELECT (state = 'succeeded')::int FROM done ORDER BY ord), ARRAY(SELECT tool_calls FROM done ORDER BY ord),
+        ARRAY(SELECT (input_tokens + output_tokens + cache_write_tokens)::bigint FROM done ORDER BY ord),
+        ARRAY(SELECT cost_usd FROM done ORDER BY ord)
+    ) AS f(id)
 ), attempt_rows AS (
     INSERT INTO attempts (step_id, fence, attempt, outcome, verdict, error, worker, dispatched_at, claimed_at, finished_at,
                           request_id, usage, cost_usd, release)
@@ -178,4 +167,4 @@ UNION ALL
 SELECT n.state, n.id::text, n.run_id::text, n.pool, n.agent, n.seq, n.kind, n.name, c.traceparent
 FROM step_rows n JOIN counted c ON c.run_id = n.run_id
 UNION ALL
-SELECT 'alarming', id, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM charged WHERE alarming
+SELECT 'alarming', id, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM charged
