@@ -134,7 +134,9 @@ def decide(  # noqa: C901, PLR0911, PLR0913  # one return per verdict: it reads 
             return HandBack()
         case Verdict.BUDGET:
             patience = min(policy.delay(snoozes + 1, jitter), BUDGET_CAP_SECONDS)
-            return SnoozeFor((UNTIL_RAISED_SECONDS if retry_after is None else max(retry_after, 0.0)) + patience, "budget")
+            return SnoozeFor(
+                (UNTIL_RAISED_SECONDS if retry_after is None else max(retry_after, 0.0)) + patience, "budget"
+            )
         case Verdict.PERMANENT | Verdict.UNKNOWN_EFFECT | Verdict.POISON:
             return Bury(verdict)
 
