@@ -83,10 +83,12 @@ async def test_a_storm_of_429s_becomes_a_steady_stream(fleet: Fleet, figures: Fi
     await control(fleet.ground.simulator, "PATCH", "config", burst)
     for _ in range(workers):
         await fleet.worker(**LONG, provider_ramp=many(0.5, 20))
-    storm = await fleet.submit(agents.chat, round(a_minute / 60 * (warm_up + window) * 1.3) + 50)
+    await known(fleet)
     clock = fleet.ground.simulator.simulator.clock
-    await until(lambda: calls(fleet), "the first call")
-    since = calls(fleet)[0].at + warm_up
+    before = clock()
+    storm = await fleet.submit(agents.chat, round(a_minute / 60 * (warm_up + window) * 1.3) + 50)
+    await until(lambda: calls(fleet, before), "the first call")
+    since = calls(fleet, before)[0].at + warm_up
     for second in range(1, warm_up + window + 1):
         await until(lambda s=second: clock() >= since - warm_up + s, "the window is over")
     report = await control(fleet.ground.simulator, "GET", "utilisation", since=since, until=since + window)
