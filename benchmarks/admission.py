@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,7 @@ from benchmarks.talkers import AGENTS, CONTENT, LIMITS, SCRIPT
 RUNS = 200
 SETTLED_AFTER = 60.0
 """Seconds after which the figures count: by then every limit was learned, and the initial bursts are used up."""
+Say = Callable[[str], None]
 OURS, THEIRS = "fleet", "naive"
 ENDED = "SELECT id::text FROM runs WHERE id = ANY(%s::uuid[]) AND state NOT IN ('queued', 'running', 'waiting')"
 
@@ -49,7 +50,7 @@ class Side:
 
     @property
     def utilisation(self) -> float:
-        return min(self.used.values())
+        return min(self.used.values(), default=0.0)
 
     @property
     def rate_429(self) -> float:
@@ -108,13 +109,16 @@ def fleet(box: Machine, simulator_url: str) -> Generator[Settings]:
         yield Settings(database_url=url, redis_url=box.redis_url, agents=("benchmarks.talkers",))
 
 
-async def _compare(settings: Settings, url: str, seconds: float, say: Any) -> dict[str, Any]:
+async def _compare(settings: Settings, url: str, seconds: float, say: Say) -> dict[str, Any]:
     async with httpx2.AsyncClient(base_url=url) as sim:
+        say("the fleet starts ...")
+        await _drive(settings, lambda ended: ended >= len(AGENTS), runs=len(AGENTS))
         began = (await sim.get("/sim/clock")).json()["now"]
         until = time.monotonic() + seconds
+        progress = _progress(until, say)
         command = [sys.executable, "-m", "benchmarks.hopeful", url, f"{THEIRS}/key", str(RUNS), str(seconds)]
         naive = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, cwd=ROOT)
-        await _drive(settings, until, say)
+        await _drive(settings, lambda ended: progress(ended) or time.monotonic() >= until, runs=RUNS)
         now = (await sim.get("/sim/clock")).json()["now"]
         window = max(began + min(SETTLED_AFTER, seconds / 2), now - seconds), now
         ours, theirs = [await _side(sim, name, began, window) for name in (OURS, THEIRS)]
@@ -139,8 +143,19 @@ async def _compare(settings: Settings, url: str, seconds: float, say: Any) -> di
     }
 
 
-async def _drive(settings: Settings, until: float, say: Any) -> None:
-    """Keep ``RUNS`` runs under way."""
+def _progress(until: float, say: Say) -> Callable[[int], None]:
+    told = [time.monotonic()]
+
+    def progress(ended: int) -> None:
+        if time.monotonic() - told[0] > 10:
+            told[0] = time.monotonic()
+            say(f"{until - told[0]:4.0f} s left: {ended} runs of the fleet have ended")
+
+    return progress
+
+
+async def _drive(settings: Settings, enough: Callable[[int], object], *, runs: int) -> None:
+    """Keep so many runs under way until it is ``enough``, given how many have ended."""
     under_way, sent = set[str](), 0
     async with bootstrap.ingress(settings) as ingress:
         for agent in AGENTS:
@@ -152,17 +167,13 @@ async def _drive(settings: Settings, until: float, say: Any) -> None:
             return (await ingress.submit(f"tenant-{number % 4}", new)).run_id
 
         with psycopg.connect(settings.database_url or "", autocommit=True) as connection:
-            reported = time.monotonic()
-            while time.monotonic() < until:
-                ended = connection.execute(ENDED, (list(under_way),)).fetchall()
-                under_way -= {run_id for (run_id,) in ended}
-                new = await asyncio.gather(*(submit(sent + n) for n in range(RUNS - len(under_way))))
+            while not enough(sent - len(under_way)):
+                new = await asyncio.gather(*(submit(sent + n) for n in range(runs - len(under_way))))
                 under_way |= set(new)
                 sent += len(new)
-                if time.monotonic() - reported > 10:
-                    reported = time.monotonic()
-                    say(f"{until - reported:4.0f} s left: {sent - len(under_way)} runs of the fleet have ended")
                 await asyncio.sleep(0.25)
+                ended = connection.execute(ENDED, (list(under_way),)).fetchall()
+                under_way -= {run_id for (run_id,) in ended}
 
 
 async def _side(sim: httpx2.AsyncClient, organization: str, began: float, window: tuple[float, float]) -> Side:

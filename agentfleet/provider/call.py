@@ -50,7 +50,24 @@ class Call:
         """Seconds from the request to the first delta."""
         self._request = request
         self._on_text, self._watcher = on_text, watcher
-        self._started = time.monotonic()
+        self._started, self._day = time.monotonic(), date.max
+
+    @property
+    def usage(self) -> Usage:
+        """What it has cost, as far as the provider has said so: at least its prompt, once its answer has begun.
+
+        Raises ``LookupError``, ``TypeError`` or ``ValueError`` when what it said is malformed.
+        """
+        raw = self.answer.usage
+        # A cloud may call the model by a name of its own.
+        model = self.answer.model if find_price(self.answer.model, date.max, 0) else self._request.model
+        return Usage(
+            raw.get("input_tokens") or 0,
+            raw["output_tokens"],
+            raw.get("cache_read_input_tokens") or 0,
+            raw.get("cache_creation_input_tokens") or 0,
+            cost(raw, model, self._day),
+        )
 
     async def run(self, endpoint: Endpoint) -> Reasoned:
         """The complete turn; raises whatever comes out of the SDK, and ``ValueError`` when the stream is malformed."""
@@ -70,9 +87,10 @@ class Call:
         finally:
             with suppress(Exception):  # the answer is whole, or its own error is on the way
                 await stream.close()
-        return self._reasoned(stream.response.headers)
+        return self._reasoned()
 
     async def _read(self, response: "Response", endpoint: Endpoint) -> None:
+        self._day = _day(response.headers)
         self.request_id = response.headers.get("request-id") or response.headers.get("x-amzn-requestid")
         if self._watcher is not None:
             self._watcher.opened(response.headers)
@@ -97,19 +115,10 @@ class Call:
                 STREAM.after()
                 await _drain(arriving)
 
-    def _reasoned(self, headers: Mapping[str, str]) -> Reasoned:
+    def _reasoned(self) -> Reasoned:
         at_limit = room(self._request) == max_output(self._request.model)
-        turn, raw = replace(self.answer.turn(), at_limit=at_limit), self.answer.usage
-        # A cloud may call the model by a name of its own.
-        model = self.answer.model if find_price(self.answer.model, date.max, 0) else self._request.model
-        usage = Usage(
-            raw.get("input_tokens") or 0,
-            raw["output_tokens"],
-            raw.get("cache_read_input_tokens") or 0,
-            raw.get("cache_creation_input_tokens") or 0,
-            cost(raw, model, _day(headers)),
-        )
-        return Reasoned(turn, usage, dumps(raw), self.request_id)
+        turn = replace(self.answer.turn(), at_limit=at_limit)
+        return Reasoned(turn, self.usage, dumps(self.answer.usage), self.request_id)
 
 
 async def _drain(arriving: AsyncIterator[object]) -> None:

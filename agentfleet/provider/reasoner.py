@@ -6,7 +6,7 @@ paid for even when its answer is lost, and no idempotency key prevents paying tw
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -127,4 +127,7 @@ def _with_evidence(failure: StepError, call: Call) -> StepError:
             failure.request_id = failure.request_id or call.request_id
     if call.answer.usage:
         failure.detail["usage"] = call.answer.usage
+        if isinstance(failure, ProviderError):
+            with suppress(LookupError, TypeError, ValueError):  # a malformed answer says malformed things
+                failure.usage = call.usage
     return failure
