@@ -3,9 +3,12 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from redis.asyncio import Redis
 
+from agentfleet.provider.admission import Admission
 from agentfleet.store.database import FLEET_ROLE, Database, DatabaseConfig
 from tests import factories, invariants
+from tests.integration.engine.queues import PACE
 from tests.scripted import Bells
 
 
@@ -30,6 +33,12 @@ async def other_db(database_url: str) -> AsyncIterator[Database]:
 @pytest.fixture
 def bells() -> Bells:
     return Bells()
+
+
+@pytest.fixture
+def admission(redis: Redis) -> Admission:
+    """The provider's buckets as one process sees them: each holds a minute."""
+    return Admission(redis, prefix="test", pace=PACE, caps={})
 
 
 @pytest.fixture

@@ -1,83 +1,25 @@
 """Admit: who waits for the provider goes on in fair order, once, as soon as there is room. On real servers."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
 from psycopg import OperationalError
-from redis.asyncio import Redis
 
 from agentfleet import failpoints
-from agentfleet.domain.admission import Axes, Heard, Need, Pace
+from agentfleet.domain.admission import Need
 from agentfleet.domain.errors import ProviderBusy, ProviderRateLimited
-from agentfleet.domain.states import RunState, StepState
-from agentfleet.engine.admit import LOOK_EVERY, Admitter
+from agentfleet.domain.states import RunState
+from agentfleet.engine.admit import LOOK_EVERY
 from agentfleet.engine.cancel import Canceller
 from agentfleet.engine.dispatch import Dispatcher
 from agentfleet.engine.promote import Promoter
 from agentfleet.engine.republish import Republisher
-from agentfleet.provider.admission import Admission
-from agentfleet.store import admission as store
 from agentfleet.store.steps import ADMISSION_SLACK
-from tests.factories import POOL, execute, make_run, make_step, step_row, submit, tally
-from tests.scripted import Bells, Script, Worker, answer, until
-
-BUCKET = "acme/sonnet-5.5"
-PACE = Pace(burst=60, ramp_start=1.0, turn=600)
-"""A bucket holds a minute, is full at first, and does not ramp."""
-LIMITS: Axes = (60.0, 60_000.0, 12_000.0)
-EACH = Need(BUCKET, 6_000, 100)
-"""Ten fit."""
-
-BACKLOG = """
-WITH made AS (
-    INSERT INTO runs (id, tenant_id, agent, bundle_id, pool, state, blocked_on, input, steps_total, open_steps, waiting_steps)
-    SELECT gen_random_uuid(), %s, 'tester', 'bundle-1', 'default', 'waiting', 'provider', '""', 1, 1, 1
-    FROM generate_series(1, %s) RETURNING id, tenant_id
-)
-INSERT INTO steps (id, run_id, tenant_id, pool, agent, seq, kind, name, turn, input, state, priority, ready_at, fence,
-                   not_before, blocked_on, bucket, input_estimate, output_estimate)
-SELECT gen_random_uuid(), id, tenant_id, 'default', 'tester', 0, 'reason', 'm', 1, '{}', 'waiting', %s,
-       now() + make_interval(secs => row_number() OVER ()), 1, now() + interval '1 hour', 'provider', %s, %s, 100 FROM made
-"""
-
-
-@pytest.fixture
-def admission(redis: Redis) -> Admission:
-    return Admission(redis, prefix="test", pace=PACE, caps={})
-
-
-class Time:
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-async def waiting(db, **columns):
-    values = {"blocked_on": "provider", "bucket": BUCKET, "input_estimate": 6_000, "output_estimate": 100, "due": 3600}
-    return await make_step(db, StepState.WAITING, **{**values, **columns})
-
-
-def admitter(db, bells, admission, clock: Callable[[], float] | None = None) -> Admitter:
-    return Admitter(db, bells, admission, pool=POOL, clock=clock)
-
-
-async def room(redis: Redis, bucket: str = BUCKET) -> float:
-    return float(await redis.hget(f"test:bucket:{bucket}", "levels2"))
-
-
-async def fill(redis: Redis, bucket: str = BUCKET) -> None:
-    await redis.hset(f"test:bucket:{bucket}", mapping={"levels1": 60, "levels2": 60_000, "levels3": 12_000})
-
-
-async def owners(db, step_ids) -> Counter[str]:
-    return Counter([(await step_row(db, step_id)).tenant_id for step_id in step_ids])
+from tests.factories import POOL, execute, make_run, step_row, submit, tally
+from tests.integration.engine.queues import BACKLOG, BUCKET, EACH, Time, admitter, fill, owners, room, waiting
+from tests.scripted import Bells, Script, Worker, answer
 
 
 @pytest.mark.usefixtures("invariants_hold")
@@ -266,82 +208,6 @@ async def test_a_bucket_that_opens_early_is_noticed(db, bells, admission, redis)
     await admission.resume("acme")
     time.now += LOOK_EVERY
     assert await admit.run_once() == 1
-
-
-async def test_all_that_wait_are_seen_however_many(db, bells, bundle, admission, database_url, redis):
-    """A look takes the first of each tenant; when they are served, the next ones are looked up at once."""
-    execute(database_url, BACKLOG, "acme", 130, 0, BUCKET, 10)
-    admission.listen(BUCKET, Heard(limits=(1e6, 1e9, 1e9)))
-    await admission.close()
-    await redis.hset(f"test:bucket:{BUCKET}", mapping={"levels1": 1e6, "levels2": 1e9, "levels3": 1e9})
-    admit = admitter(db, bells, admission, Time())
-    assert [await admit.run_once() for _ in range(4)] == [50, 50, 30, 0]
-
-
-async def test_a_tenant_that_is_served_fast_is_not_left_out_until_the_next_look(
-    db, bells, bundle, admission, database_url
-):
-    execute(database_url, "INSERT INTO tenants (id, weight) VALUES ('heavy', 19)")
-    execute(database_url, BACKLOG, "heavy", 200, 0, BUCKET, 400)
-    execute(database_url, BACKLOG, "light", 200, 0, BUCKET, 400)
-    admission.listen(BUCKET, Heard(limits=(1e6, 60_000.0, 1e6)))
-    await admission.close()
-    execute(database_url, "UPDATE steps SET output_estimate = 1")
-    admit = admitter(db, bells, admission, Time())
-    await until(lambda: _none_left(admit), "there is no more room")
-    got = await owners(db, bells.take())
-    assert got.total() > 55, "more than were looked up at first"
-    assert got["heavy"] >= 0.9 * got.total()
-
-
-async def _none_left(admit: Admitter) -> bool:
-    return not await admit.run_once()
-
-
-async def test_those_who_wait_are_told_when_they_may_probably_go_on(db, bells, bundle, admission, database_url):
-    """They had been told an hour, which was true while nobody knew the limits."""
-    execute(database_url, BACKLOG, "acme", 40, 0, BUCKET, 6_000)
-    time = Time()
-    admit = admitter(db, bells, admission, time)
-    assert await admit.run_once() == 10
-    due = "SELECT extract(epoch FROM not_before - now())::float8 FROM steps WHERE state = 'waiting' ORDER BY ready_at"
-    waits = [seconds for (seconds,) in execute(database_url, due)]
-    assert waits == sorted(waits)
-    assert [waits[0], waits[10], waits[29]] == [pytest.approx(6 * n, abs=6) for n in (1, 11, 30)]
-    assert await admit.run_once() == 0
-    assert [seconds for (seconds,) in execute(database_url, due)][29] == pytest.approx(waits[29], abs=20)
-
-
-async def test_a_tenant_with_half_the_weight_expects_to_wait_twice_as_long(db, bells, bundle, admission, database_url):
-    execute(database_url, "INSERT INTO tenants (id, weight) VALUES ('double', 2)")
-    execute(database_url, BACKLOG, "double", 30, 0, BUCKET, 6_000)
-    execute(database_url, BACKLOG, "single", 30, 0, BUCKET, 6_000)
-    await admitter(db, bells, admission).run_once()
-    last = "SELECT tenant_id, max(extract(epoch FROM not_before - now()))::float8 FROM steps WHERE state = 'waiting' GROUP BY 1"
-    longest = dict(execute(database_url, last))
-    assert longest["double"] == pytest.approx(30 * 6 * 1.5 - 60, rel=0.2)
-    assert longest["single"] == pytest.approx(30 * 6 * 3 - 60, rel=0.2)
-
-
-async def test_after_a_look_that_took_long_nobody_looks_for_a_while(db, bells, admission, monkeypatch):
-    """Ten thousand steps are counted in a twentieth of the time at most, however often somebody new comes."""
-    time, looks = Time(), 0
-    admit = admitter(db, bells, admission, time)
-    real = store.waiting
-
-    async def slow(*arguments):
-        nonlocal looks
-        looks += 1
-        time.now += 0.1
-        return await real(*arguments)
-
-    monkeypatch.setattr(store, "waiting", slow)
-    await waiting(db, input_estimate=60_000)
-    for _ in range(100):
-        admit.wake()
-        await admit.run_once()
-        time.now += 0.1
-    assert looks <= 6
 
 
 async def test_a_rate_limited_step_is_queued_with_its_need(db, bells, admission):
