@@ -21,6 +21,8 @@ LOOK_EVERY = 1.0
 """Seconds between two looks at who waits; in between, those found are served."""
 REST = 20.0
 """After a look nobody looks for so many times as long as it took, whoever asks: counting many steps takes its time."""
+LONGEST_REST = 2.0
+"""Seconds, though: those who came meanwhile wait for it, and a busy machine makes every look long."""
 EXPECT_EVERY = 10.0
 """Seconds between two corrections of what those who wait are told."""
 SHORTEST = 0.02
@@ -77,7 +79,7 @@ class Admitter:
         if now >= self._look_at or (self._woken.is_set() and now >= self._rests_until):
             await self._look()
             took = self._clock() - now
-            self._rests_until = now + took * REST
+            self._rests_until = now + min(took * REST, LONGEST_REST)
             self._look_at = max(now + LOOK_EVERY, self._rests_until)
             now += took
         due = [bucket for bucket, queue in self._queues.items() if queue.waiting and queue.next_at <= now]
