@@ -2,12 +2,14 @@
 
 import re
 
-_TEXT = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+_TEXT = re.compile(r"(?:([0-9]{1,12})d)?(?:([0-9]{1,12})h)?(?:([0-9]{1,12})m)?(?:([0-9]{1,12})s)?")
 _SECONDS = (86_400, 3_600, 60, 1)
 
 
 def parse_duration(text: str) -> float | None:
-    """Seconds; ``None`` unless it is made of whole days, hours, minutes and seconds, in this order."""
+    """Seconds; ``None`` unless it is made of whole days, hours, minutes and seconds, in this order, of
+    twelve digits each at most.
+    """
     found = _TEXT.fullmatch(text.strip().lower())
     if found is None or not any(found.groups()):
         return None
