@@ -50,9 +50,9 @@ class Follower:
     def _step(self, what: str, data: dict[str, Any]) -> str:
         parts = [f"{data['kind']} {data['name']}"]
         if what != "succeeded":
-            parts.append(f"{what.replace('_', ' ')}: {data.get('error', '')}")
+            parts.append(f"{what.replace('_', ' ')}: {data.get('error') or data.get('blocked_on', '')}")
         if data.get("delay"):
-            parts.append(f"again in {data['delay']:.1f} s")
+            parts.append(f"again {'within' if what == 'snoozed' else 'in'} {data['delay']:.1f} s")
         if data.get("attempt", 1) > 1:
             parts.append(f"attempt {data['attempt']}")
         if data.get("cached"):
