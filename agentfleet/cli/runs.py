@@ -62,7 +62,8 @@ def show(*, run_id: str, url: str | None, api_key: str | None) -> None:
         run, steps = client.get(run_id), list(client.steps(run_id, attempts=True))
     for name, value in run.model_dump(mode="json", exclude={"input", "output", "usage", "waiting"}).items():
         if value not in (None, {}):
-            terminal.print(f"{name:<12} {value}", highlight=False, markup=False)
+            said = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            terminal.print(f"{name:<12} {said}", highlight=False, markup=False)
     if run.waiting:
         terminal.print(f"{'waiting':<12} {sentence(run.waiting)}", highlight=False, markup=False)
     for name, value in (("usage", run.usage.model_dump(mode="json")), ("input", run.input), ("output", run.output)):
