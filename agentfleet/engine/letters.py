@@ -25,9 +25,7 @@ class LetterWatch:
                     if count < MOST
                     else f"{MOST} dead letters or more"
                 )
-                message = (
-                    f"{shown} of tenant {tenant_id} wait for a decision: `agentfleet dead-letters` lists them by kind."
-                )
+                message = f"{shown} of tenant {tenant_id} to decide about: see `agentfleet dead-letters clusters`."
                 await alerts.raise_alert(self._db, AlertKind.DEAD_LETTERS, tenant_id, message, {"open": count})
         for tenant_id in told - set(waiting):
             await alerts.resolve(self._db, AlertKind.DEAD_LETTERS, tenant_id)

@@ -34,7 +34,7 @@ async def test_each_tenant_with_dead_letters_is_told_of_once(db, watch):
     assert set(found) == {"acme", "rival"}
     assert found["acme"] == (
         1,
-        "2 dead letters of tenant acme wait for a decision: `agentfleet dead-letters` lists them by kind.",
+        "2 dead letters of tenant acme to decide about: see `agentfleet dead-letters clusters`.",
     )
     assert found["rival"][1].startswith("1 dead letter of tenant rival ")
 
