@@ -62,7 +62,8 @@ def resume(*, organization: str) -> None:
     settings = of_the_stack(Settings())
     known = {account.organization for account in listed(settings)}
     if organization not in known:
-        raise click.BadParameter(f"{organization!r} is none of {', '.join(sorted(known))}", param_hint="ORGANIZATION")
+        says = f"no account is of {organization!r}; organizations: {', '.join(sorted(known))}"
+        raise click.BadParameter(says, param_hint="ORGANIZATION")
     if not _of_admission(settings, lambda admission: admission.resume(organization)):
         raise click.ClickException(f"{organization} is not parked.")
     click.echo(f"{organization} is open again.")

@@ -54,7 +54,7 @@ def test_a_parked_organization_is_resumed_once(parked):
     assert call("accounts", "resume", "acme", **parked).stdout == "acme is open again.\n"
     again = call("accounts", "resume", "acme", **parked)
     assert (again.exit_code, "acme is not parked" in again.stderr) == (1, True)
-    assert "'other' is none of acme, aws" in call("accounts", "resume", "other", **parked).stderr
+    assert "no account is of 'other'; organizations: acme, aws" in call("accounts", "resume", "other", **parked).stderr
     assert "parked" not in call("accounts", "list", **parked).stdout
 
 
