@@ -39,7 +39,7 @@ def invalidate(*, everything: bool, **named: tuple[str, ...]) -> None:
 
 @cache.command()
 def stats() -> None:
-    """What is kept, and how often it was used again in the last 30 days."""
+    """What was kept and used again in the last 30 days, and how much is there now."""
     from rich.table import Table
 
     from agentfleet.cli.terminal import console
@@ -49,7 +49,7 @@ def stats() -> None:
     for (kind, name), counted in stock.counts.items():
         table.add_row(kind, name, str(counted.kept), str(counted.hits))
     console().print(table)
-    click.echo(f"{stock.entries} answers in {stock.size:,} of {stock.cap:,} bytes.")
+    click.echo(f"Now there are {stock.entries} answers in {stock.size:,} of {stock.cap:,} bytes.")
 
 
 def _on_shelf(do: "Callable[[Shelf], Awaitable[Found]]") -> Found:
