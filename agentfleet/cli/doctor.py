@@ -66,10 +66,12 @@ def of_the_stack(settings: "Settings") -> "Settings":
     stack = StackEnv.load(DATA_DIR)
     if stack is None or (settings.database_url and settings.redis_url):
         return settings
-    told = {
+    told: dict[str, object] = {
         "database_url": settings.database_url or stack.database_url,
         "redis_url": settings.redis_url or stack.redis_url,
     }
+    if not settings.agents and stack.agents:
+        told["agents"] = tuple(stack.agents.split(","))
     if settings.provider_api_key is None and stack.simulator_url is not None:
         told |= {"provider_base_url": stack.simulator_url, "provider_api_key": SecretStr(SIMULATOR_KEY)}
     return settings.model_copy(update=told)

@@ -19,6 +19,8 @@ class StackEnv:
     redis_url: str
     flower_url: str
     simulator_url: str | None = None
+    agents: str = ""
+    """Modules, comma-separated, as AGENTFLEET_AGENTS says them."""
 
     def document(self, pids: Mapping[str, list[int]]) -> dict[str, Any]:
         """As JSON, with the process ids by kind."""

@@ -43,7 +43,7 @@ def needs_simulator(settings: Settings) -> bool:
     return settings.provider == "anthropic" and not told
 
 
-def plan_env(settings: Settings, urls: Urls, port: int) -> StackEnv:
+def plan_env(settings: Settings, urls: Urls, port: int, *, agents: str = "") -> StackEnv:
     """Addresses for a new stack; the API key is made once the database is ready."""
     return StackEnv(
         api_url=f"http://127.0.0.1:{port}",
@@ -52,6 +52,7 @@ def plan_env(settings: Settings, urls: Urls, port: int) -> StackEnv:
         redis_url=urls.redis_url,
         flower_url=f"http://dev:{secrets.token_urlsafe(12)}@127.0.0.1:{free_port()}",
         simulator_url=f"http://127.0.0.1:{free_port()}" if needs_simulator(settings) else None,
+        agents=agents,
     )
 
 

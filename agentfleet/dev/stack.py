@@ -120,7 +120,7 @@ class Stack:
         port, note = choose_port(self.options.port, settings.port)
         for line in (*urls.notes, *([note] if note else [])):
             self._telling.say(line)
-        env = plan_env(settings, urls, port)
+        env = plan_env(settings, urls, port, agents=",".join(agent_modules(self.options, settings)))
         self.logs.mkdir(parents=True, exist_ok=True)
         self._processes = [Process(program, self.logs) for program in programs(self.options, settings, env)]
         for process in self._processes:
