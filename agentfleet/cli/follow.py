@@ -34,7 +34,7 @@ class Follower:
         if noun == "step":
             self._print(f"{MARKS.get(what, '·')} {self._step(what, event.data)}")
         elif noun == "run" and event.data:
-            self._print(f"[red]{event.data.get('message', what)}[/]")
+            self._print(f"[red]{event.data.get('message', what.replace('_', ' '))}[/]")
 
     def sum_up(self, run: Run) -> None:
         """Print how the run ended and what it took."""

@@ -94,7 +94,7 @@ def _models(main: str, costs: "list[ModelCost]") -> "Table":
 
 def sentence(waiting: "Waiting") -> str:
     """Why a run waits, and until when."""
-    said = [waiting.detail, f"Since {_clock(waiting.since)}"]
+    said = [f"{waiting.detail.rstrip('.')}.", f"Since {_clock(waiting.since)}"]
     if waiting.position is not None:
         said.append(f"number {waiting.position}{'+' if waiting.position >= MOST else ''} among those that wait for it")
     if waiting.expected_start is not None:

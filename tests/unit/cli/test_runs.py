@@ -15,6 +15,11 @@ def test_a_wait_without_expectations_says_since_when() -> None:
     assert runs.sentence(WAITING) == "Step 0 waits for its turn. Since 2026-11-21 12:00:00."
 
 
+def test_a_wait_whose_reason_ends_in_no_full_stop_gets_one() -> None:
+    told = WAITING.model_copy(update={"detail": "Step 0 waits for a larger budget: nothing is left"})
+    assert runs.sentence(told) == "Step 0 waits for a larger budget: nothing is left. Since 2026-11-21 12:00:00."
+
+
 def test_a_wait_says_its_place_and_what_is_expected() -> None:
     expected = Expected(p50=NOW + timedelta(minutes=2), p90=NOW + timedelta(minutes=5))
     told = WAITING.model_copy(
