@@ -77,6 +77,7 @@ class Admitter:
         """One round over all buckets; how many steps were admitted."""
         now = self._clock()
         if now >= self._look_at or (self._woken.is_set() and now >= self._rests_until):
+            self._look_at = now + LOOK_EVERY  # should this one fail
             await self._look()
             took = self._clock() - now
             self._rests_until = now + min(took * REST, LONGEST_REST)
@@ -124,6 +125,7 @@ class Admitter:
         queue.more = {tenant for tenant, steps in queue.waiting.items() if len(steps) == PER_TENANT}
 
     async def _serve(self, bucket: str, queue: _Queue) -> int:
+        queue.next_at = self._clock() + LOOK_EVERY  # should this round fail, others have their turn before the next one
         costs = {
             tenant: [(step, dominant_share(_axes(step[1]), queue.limits)) for step in steps]
             for tenant, steps in queue.waiting.items()

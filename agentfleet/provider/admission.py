@@ -93,7 +93,12 @@ class Admission:
         self._report("settle", bucket, *taken, *used)
 
     def listen(self, bucket: str, heard: Heard) -> None:
-        """What the headers of an answer say."""
+        """What the headers of an answer, or the organization's list, say.
+
+        A limit of nothing is not learned: there is no time at which a call would fit. The provider refuses such a call.
+        """
+        limits = tuple(limit or None for limit in heard.limits)
+        heard = replace(heard, limits=limits)
         model.listen(self._own(bucket), heard, self._pace_of(bucket), time.monotonic())
         told = (*heard.limits, *heard.remaining, None if heard.reads_count is None else int(heard.reads_count))
         self._report("listen", bucket, *("" if value is None else value for value in told))

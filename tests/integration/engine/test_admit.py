@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 from psycopg import OperationalError
+from redis.exceptions import ResponseError
 
 from agentfleet import failpoints
 from agentfleet.domain.admission import Need
@@ -208,6 +209,21 @@ async def test_a_bucket_that_opens_early_is_noticed(db, bells, admission, redis)
     await admission.resume("acme")
     time.now += LOOK_EVERY
     assert await admit.run_once() == 1
+
+
+async def test_a_round_that_fails_is_not_tried_again_at_once_and_holds_up_no_other_bucket(db, bells, admission, redis):
+    await waiting(db)
+    await waiting(db, bucket="globex/sonnet-5.5")
+    await redis.set(f"test:bucket:{BUCKET}", "not a hash")
+    time = Time()
+    admit = admitter(db, bells, admission, time)
+    with pytest.raises(ResponseError):
+        await admit.run_once()
+    assert await admit.run_once() == 1
+    assert await admit.run_once() == 0
+    time.now += LOOK_EVERY
+    with pytest.raises(ResponseError):
+        await admit.run_once()
 
 
 async def test_a_rate_limited_step_is_queued_with_its_need(db, bells, admission):

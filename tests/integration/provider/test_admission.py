@@ -252,3 +252,15 @@ async def test_ones_own_caps_hold_for_a_group_or_for_one_bucket(redis):
     await told(one)
     limits = [await redis.hget(f"test:bucket:{bucket}", "limits1") for bucket in (BUCKET, OTHER, "acme/haiku-5.5")]
     assert [float(limit) for limit in limits] == [90.0, 30.0, 120.0]
+
+
+async def test_a_limit_of_nothing_is_not_learned(redis, away):
+    """No time would come at which a call fits, and nobody would ever ask again."""
+    for server in (redis, away):
+        one = Admission(server, prefix="test", pace=PACE, caps={})
+        one.listen(BUCKET, Heard(limits=(0.0, 0.0, 0.0)))
+        await told(one)
+        one.listen(BUCKET, Heard(limits=(120.0, 0.0, 12_000.0)))
+        await told(one)
+        assert await one.reserve(SMALL, "a") >= 0
+    await away.aclose()
