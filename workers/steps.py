@@ -24,7 +24,7 @@ from workers.app import app, settings
 
 def main() -> None:
     """Take and run steps until told to stop, with the settings of the environment."""
-    bootstrap.check(settings, agents=True)
+    bootstrap.check(settings, agents=True, provider=True)
     logs.configure(settings.log_level, settings.log_format, process="steps")
     watchdogs: list[Watchdog] = []
     metrics.serve(settings.metrics_port, healthy=lambda: all(one.healthy() for one in watchdogs))

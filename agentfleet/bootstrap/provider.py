@@ -20,6 +20,14 @@ def provider_accounts(settings: Settings) -> tuple[Account, ...]:
     return read_accounts(settings.accounts.get_secret_value(), base_url=None, api_key=None, env=environment)
 
 
+def check_accounts(settings: Settings) -> None:
+    """Raise ``InvalidInput`` when nobody can be called as the settings say."""
+    if settings.provider == "anthropic" and not provider_accounts(settings):
+        key = settings.provider_api_key
+        told = None if key is None else key.get_secret_value()
+        read_accounts(None, base_url=settings.provider_base_url, api_key=told, env=environment)
+
+
 def provider_limits(settings: Settings) -> Limits:
     """How much of the network one worker uses for model calls."""
     return Limits(

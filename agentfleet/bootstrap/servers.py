@@ -6,15 +6,17 @@ from redis.asyncio import BlockingConnectionPool, Redis
 
 from agentfleet import failpoints
 from agentfleet.agents.registry import Registry
+from agentfleet.bootstrap.provider import check_accounts
 from agentfleet.broker.eviction import refuse_eviction
 from agentfleet.domain.errors import InvalidInput
+from agentfleet.provider.caps import read_caps
 from agentfleet.settings import Settings
 from agentfleet.store import health
 from agentfleet.store.database import FLEET_ROLE, Database, DatabaseConfig
 
 
-def check(settings: Settings, *, agents: bool = False) -> None:
-    """Raise ``InvalidInput`` for what a process cannot start with; ``agents``: it needs them, too.
+def check(settings: Settings, *, agents: bool = False, provider: bool = False) -> None:
+    """Raise ``InvalidInput`` for what a process cannot start with; ``agents``, ``provider``: it needs them, too.
 
     To be asked first: once logs are configured and frameworks run, an error is told as a traceback.
     """
@@ -22,6 +24,9 @@ def check(settings: Settings, *, agents: bool = False) -> None:
     for name, value in {"DATABASE": settings.database_url, "REDIS": settings.redis_url}.items():
         if value is None:
             raise InvalidInput(f"AGENTFLEET_{name}_URL", "is not set: give a URL, or use `agentfleet dev`")
+    read_caps(settings.provider_limits)
+    if provider:
+        check_accounts(settings)
     if agents:
         Registry.load(settings.agents)
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
@@ -11,15 +12,17 @@ from agentfleet.domain.errors import InvalidInput
 
 FIELD = "AGENTFLEET_PROVIDER_LIMITS"
 
+Cap = Annotated[float | None, Field(ge=0.001, allow_inf_nan=False)]
+
 
 class GroupLimits(BaseModel):
     """Of one model group, a minute; what is not given is as the provider says."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    requests: float | None = Field(None, gt=0)
-    input_tokens: float | None = Field(None, gt=0)
-    output_tokens: float | None = Field(None, gt=0)
+    requests: Cap = None
+    input_tokens: Cap = None
+    output_tokens: Cap = None
     cache_reads_count: bool = False
     """Whether what is read from the cache counts as input, as in the limits of some older models."""
 

@@ -54,6 +54,9 @@ def test_what_cannot_be_resolved_says_why(parked, kind, subject, says):
     ("name", "value", "says"),
     [
         ("ALERT_WEBHOOK_URL", "ftp://hunter2@host", "must be an https://"),
+        ("ALERT_WEBHOOK_URL", "https://", "must be an https://"),
+        ("ALERT_WEBHOOK_URL", "http://[hunter2", "must be an https://"),
+        ("ALERT_WEBHOOK_URL", "http://hunter2:99999/x", "must be an https://"),
         ("ALERT_WEBHOOK_SECRET", "hunter2", "openssl"),
     ],
 )

@@ -1,0 +1,31 @@
+"""What a process refuses to start with, before logs are configured: then it is told in one line."""
+
+import pytest
+
+from agentfleet import bootstrap
+from agentfleet.domain.errors import InvalidInput
+from agentfleet.settings import Settings
+
+SERVERS = {"database_url": "postgresql://none/none", "redis_url": "redis://none", "provider_api_key": "sim"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"provider_limits": "x"}, "AGENTFLEET_PROVIDER_LIMITS: is not JSON"),
+        ({"provider_limits": '{"sonnet-5.5": {"requests": 0}}'}, "sonnet-5.5.requests"),
+        ({"provider_limits": '{"sonnet-5.5": {"requests": Infinity}}'}, "sonnet-5.5.requests"),
+        ({"provider_limits": '{"sonnet-5.5": {"requests": 1e-300}}'}, "sonnet-5.5.requests"),
+        ({"accounts": "x"}, "AGENTFLEET_ACCOUNTS: is not JSON"),
+        ({"accounts": '[{"name": "a"}]'}, "account 'a'"),
+        ({"provider_base_url": "nowhere"}, "AGENTFLEET_PROVIDER_BASE_URL"),
+        ({"provider_api_key": " "}, "AGENTFLEET_PROVIDER_API_KEY: is not set"),
+    ],
+)
+def test_what_the_provider_cannot_be_called_with_is_refused_at_the_start(settings, says):
+    with pytest.raises(InvalidInput, match=says):
+        bootstrap.check(Settings(**{**SERVERS, **settings}), provider=True)
+
+
+def test_who_does_not_call_needs_no_account():
+    bootstrap.check(Settings(**{**SERVERS, "provider_api_key": None}))
