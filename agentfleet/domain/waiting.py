@@ -68,7 +68,7 @@ DETAILS: Mapping[str, str] = MappingProxyType(
         "deploy": "{step} waits for a deploy that knows {call}{because}",
     }
 )
-"""``bucket`` is ``provider`` when it is known which of its limits."""
+"""``bucket`` is ``provider`` when one of its limits has no room, and the provider itself has refused nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +198,11 @@ def _finish(start: datetime, now: datetime, started_at: datetime | None, duratio
 def _detail(what: str, step: Foremost) -> str:
     error: dict[str, Any] = json.loads(step.error) if step.error else {}
     said = " ".join(str(error.get("message", "")).split())[:LONGEST_REASON]
-    key = "bucket" if what == "provider" and step.bucket is not None else what
+    room = step.bucket is not None and error.get("class") in {
+        None,
+        "provider_busy",
+    }  # else the provider's words say more
+    key = "bucket" if what == "provider" and room else what
     return DETAILS[key].format(
         step=f"Step {step.seq}",
         call=f"the {'model' if step.kind == StepKind.REASON else 'tool'} {step.name}",

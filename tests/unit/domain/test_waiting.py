@@ -59,9 +59,17 @@ def test_a_sentence_quotes_the_error_on_one_line():
 
 def test_a_sentence_names_the_bucket():
     step = replace(
-        STEP, blocked_on="provider", bucket="main/claude-sonnet-5-5", kind="reason", name="claude-sonnet-5-5"
+        STEP, blocked_on="provider", bucket="main/sonnet-5.5", kind="reason", name="claude-sonnet-5-5", error=None
     )
-    assert "claude-sonnet-5-5" in explain(RunState.WAITING, step).detail
+    assert "main/sonnet-5.5" in explain(RunState.WAITING, step).detail
+
+
+def test_a_sentence_quotes_the_provider_that_refused_rather_than_its_bucket():
+    error = json.dumps({"class": "provider_parked", "message": "the organization cannot pay"})
+    step = replace(STEP, blocked_on="provider", bucket="main/sonnet-5.5", error=error)
+    assert explain(RunState.WAITING, step).detail == "Step 3 waits for the provider: the organization cannot pay"
+    busy = replace(step, error=json.dumps({"class": "provider_busy", "message": "no room"}))
+    assert "main/sonnet-5.5" in explain(RunState.WAITING, busy).detail
 
 
 def test_a_long_error_does_not_make_a_long_sentence():
