@@ -260,7 +260,7 @@ def _meaning(field: FieldInfo) -> str:
 
 
 def _page(title: str, source: ModuleType, *blocks: str) -> str:
-    path = source.__name__.replace(".", "/") + ".py"
+    path = source.__name__.replace(".", "/") + ("/__init__.py" if hasattr(source, "__path__") else ".py")
     origin = f"<!-- Generated from {path} by scripts/generate_docs.py: change the code, then run `make docs`. -->"
     return "\n\n".join((f"# {title}", origin, *blocks)) + "\n"
 
