@@ -86,7 +86,9 @@ def read_accounts(
 def _only(base_url: str | None, api_key: str | None) -> Account:
     key = (api_key or "").strip()  # files with secrets end in a newline
     if not key:
-        raise InvalidInput("AGENTFLEET_PROVIDER_API_KEY", "is not set, and neither is ANTHROPIC_API_KEY")
+        raise InvalidInput(
+            "AGENTFLEET_PROVIDER_API_KEY", "is not set, and neither is ANTHROPIC_API_KEY or AGENTFLEET_ACCOUNTS"
+        )
     try:
         return Account(name=DEFAULT, base_url=base_url, api_key=SecretStr(key))
     except ValidationError as error:
