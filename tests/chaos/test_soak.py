@@ -52,6 +52,7 @@ async def test_an_interrupted_soak_leaves_nothing_running(tmp_path: Path) -> Non
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # a shell's `&` ignores it
     )
     await until(lambda: history.exists() and '"fault"' in history.read_text(), "something is broken")
     started = family(process.pid)

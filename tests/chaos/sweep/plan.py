@@ -30,6 +30,11 @@ UNREACHED = {
         ("admit_steps", "expect_waiting", "next_waiting", "waiting_buckets"),
         "of admission, whose deaths are in tests/integration/engine/test_admit.py",
     ),
+    **dict.fromkeys(
+        ("mark_alert", "raise_alert", "resolve_alert", "take_alerts"),
+        "one row each: what a death leaves untold is told by the next round, see tests/integration/engine/test_alert.py",
+    ),
+    **dict.fromkeys(("read_waiting", "sum_usage"), "reads for people, who ask again"),
     "lock_reviews": "travels in one round trip with replay_dead_letters, which is the point",
     **dict.fromkeys(
         (

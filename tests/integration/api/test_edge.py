@@ -74,7 +74,7 @@ async def test_an_unknown_path_behind_the_key_tells_nothing_without_one(connect,
 async def test_a_wrong_method_lists_the_right_ones(client) -> None:
     for method, path, allowed in (
         ("DELETE", "/v1/runs", "GET, POST"),
-        ("PUT", f"/v1/runs/{SOME_ID}", "GET"),
+        ("PUT", f"/v1/runs/{SOME_ID}", "GET, PATCH"),
         ("GET", f"/v1/runs/{SOME_ID}/cancel", "POST"),
         ("PATCH", "/v1/dead-letters/replay", "GET, POST"),
         ("POST", "/healthz", "GET"),
