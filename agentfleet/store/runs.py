@@ -141,7 +141,9 @@ async def end(
     rows = await db.fetch_locked(statements.LOCK_TREES, statements.END_RUNS, params, tenant_id=tenant_id)
     ended: dict[str, Ended] = {}
     for run_id, agent, ended_as, step_id in rows:
-        ended.setdefault(run_id, Ended(run_id, agent, RunState(ended_as))).running_steps.extend([step_id] if step_id else [])
+        ended.setdefault(run_id, Ended(run_id, agent, RunState(ended_as))).running_steps.extend(
+            [step_id] if step_id else []
+        )
     return list(ended.values())
 
 

@@ -75,5 +75,16 @@ def test_what_is_not_there_is_refused_by_name(spec, problem):
 def test_every_hot_statement_and_every_crossing_is_a_failpoint():
     assert all((api, bootstrap, broker))  # they import everything that declares one
     hot = {name.lower() for name, value in vars(statements).items() if isinstance(value, Statement)}
-    others = {"acknowledge", "create_batch", "publish", "read_events", "read_runs", "reason", "receive", "stream", "tool", "wake"}
+    others = {
+        "acknowledge",
+        "create_batch",
+        "publish",
+        "read_events",
+        "read_runs",
+        "reason",
+        "receive",
+        "stream",
+        "tool",
+        "wake",
+    }
     assert hot | others == failpoints.POINTS.keys() - {"some"}

@@ -8,9 +8,8 @@ import pytest
 from pydantic import BaseModel
 
 from agentfleet.agents import Agent, tool
-from agentfleet.domain.budget import budget_from_json
 from agentfleet.agents.bundle import bundle_of, canonical
-from agentfleet.domain.budget import Budget
+from agentfleet.domain.budget import Budget, budget_from_json
 from agentfleet.domain.errors import InvalidInput
 
 
