@@ -1,7 +1,7 @@
 """Survey: which accounts and models of the provider are shut, as gauges and as alerts.
 
-That an account is parked is told by the worker that has found out, with the provider's words; that it is over is seen
-here, whether a probe has succeeded or a human has resumed it.
+That an account is parked is told by the worker whose step waits for it, with the provider's words, or from here, if all
+its steps could go elsewhere; that it is over is seen here, whether a probe has succeeded or a human has resumed it.
 """
 
 import orjson
@@ -59,6 +59,13 @@ class Surveyor:
         for alert in told:
             if alert.subject not in subjects.get(AlertKind(alert.kind), {alert.subject}):
                 await alerts.resolve(self._db, AlertKind(alert.kind), alert.subject)
+        known = {alert.subject for alert in told if alert.kind == AlertKind.ACCOUNT_PARKED}
+        for organization in found.parked.keys() - known:
+            message = (
+                f"The provider account {organization} cannot be used: it refuses every call. When it works again,"
+                f" `agentfleet accounts resume {organization}` opens it at once."
+            )
+            await alerts.raise_alert(self._db, AlertKind.ACCOUNT_PARKED, organization, message, {})
         known = {alert.subject for alert in told if alert.kind == AlertKind.PROVIDER_OVERLOADED}
         for name, bucket in shut.items():
             if bucket.probed_for >= OVERLOADED_FOR and name not in known:

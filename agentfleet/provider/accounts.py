@@ -6,7 +6,7 @@ nothing.
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import cast
 
 from pydantic import SecretStr, ValidationError
@@ -41,15 +41,18 @@ class Accounts:
         self.organizations = tuple({account.organization: None for account in accounts})
         """Whose limits hold, in the order of the list."""
 
-    def choose(self, request: ReasonRequest) -> Endpoint:
-        """Whom to ask; raises ``ProviderModelUnknown`` when nobody serves the model."""
+    def choose(self, request: ReasonRequest, refused: Collection[str] = ()) -> Endpoint:
+        """Whom to ask, if possible none of the organizations that have ``refused``.
+
+        Raises ``ProviderModelUnknown`` when nobody serves the model.
+        """
         account = choose(
             self._accounts,
             request.run_id,
             request.model,
             pinned=request.account,
             bound=is_bound(request.conversation),
-            parked=self._parked,
+            parked=lambda account: account.organization in refused or self._parked(account),
         )
         return self._endpoints[account.name]
 

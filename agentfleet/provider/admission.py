@@ -125,6 +125,20 @@ class Admission:
         found = await self._probed([self._key("account", organization) for organization in organizations])
         return frozenset(name for name, probed in zip(organizations, found, strict=True) if probed)
 
+    async def closed(self, organizations: Sequence[str]) -> frozenset[str]:
+        """Which accounts take no call now: parked, and nobody has to look yet. None when nobody knows."""
+        pipe = self._redis.pipeline(transaction=False)
+        for organization in organizations:
+            pipe.hget(self._key("account", organization), "look_at")
+        try:
+            async with asyncio.timeout(PATIENCE):
+                seconds, microseconds = await self._redis.time()  # pyright: ignore[reportUnknownMemberType]  # no types
+                found = await pipe.execute()
+        except (RedisError, OSError, TimeoutError):
+            return frozenset()
+        now = float(seconds) + float(microseconds) / 1e6
+        return frozenset(name for name, at in zip(organizations, found, strict=True) if float(at or 0) > now)
+
     async def shut(self, bucket: str) -> bool:
         """Whether the breaker of an overloaded model is open; ``False`` when nobody knows."""
         return (await self._probed([self._key("bucket", bucket)]))[0]

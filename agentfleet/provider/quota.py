@@ -26,19 +26,19 @@ class Quota:
         self.admission = admission
         self._estimates = Estimates()
         self._reads_count, self._probe = frozenset(reads_count), probe
-        self._parked: frozenset[str] = frozenset()
+        self._closed: frozenset[str] = frozenset()
         self._look_at = 0.0
 
-    async def look(self, organizations: Sequence[str]) -> None:
-        """Learn which accounts are parked, if it makes a difference and was not asked just now."""
-        now = time.monotonic()
-        if len(organizations) > 1 and now >= self._look_at:
-            self._look_at = now + LOOK_EVERY
-            self._parked = await self.admission.parked(organizations)
+    async def look(self, organizations: Sequence[str], *, now: bool = False) -> None:
+        """Learn which accounts take no call, if it makes a difference and was not asked just now; ``now``: it was."""
+        clock = time.monotonic()
+        if len(organizations) > 1 and (now or clock >= self._look_at):
+            self._look_at = clock + LOOK_EVERY
+            self._closed = await self.admission.closed(organizations)
 
-    def is_parked(self, organization: str) -> bool:
-        """As of the last look."""
-        return organization in self._parked
+    def is_closed(self, organization: str) -> bool:
+        """As of the last look. A parked account is not while somebody has to look whether it works again."""
+        return organization in self._closed
 
     async def reserve(self, request: ReasonRequest, organization: str, *, warm: bool) -> Reservation:
         """Room for the call in the bucket of its organization and model group; raises ``ProviderBusy``.

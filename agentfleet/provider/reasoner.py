@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agentfleet.domain.errors import ProviderError, StepError
+from agentfleet.domain.errors import ProviderBusy, ProviderError, ProviderParked, StepError
 from agentfleet.engine.ports import Reasoned, ReasonRequest
 from agentfleet.provider.account import Account
 from agentfleet.provider.accounts import Accounts
@@ -50,11 +50,30 @@ class AnthropicReasoner:
         """One complete turn; raises the ``StepError`` that says why there is none."""
         if self._quota is not None:
             await self._quota.look(self._accounts.organizations)
-        endpoint = self._accounts.choose(request)
+        refused = set[str]()
+        while True:
+            endpoint = self._accounts.choose(request, refused)
+            try:
+                return await self._ask(request, on_text, endpoint)
+            except (ProviderParked, ProviderBusy) as failure:
+                refused.add(endpoint.account.organization)
+                if not await self._may_ask_another(request, refused, failure):
+                    raise
+
+    async def _ask(self, request: ReasonRequest, on_text: Callable[[str], None] | None, endpoint: Endpoint) -> Reasoned:
         async with self._turn(request, endpoint) as turn:
             reservation = await self._reserve(request, endpoint, warm=turn.warm)
             reasoned = await self._call(request, on_text, endpoint, Watch(reservation, turn))
         return replace(reasoned, account=endpoint.account.name)
+
+    async def _may_ask_another(self, request: ReasonRequest, refused: set[str], failure: ProviderError) -> bool:
+        """Whether the account is parked, which costs nothing, and the conversation may go on at one that is not."""
+        if self._quota is None or self._accounts.choose(request, refused).account.organization in refused:
+            return False
+        if isinstance(failure, ProviderBusy):  # of a full bucket, perhaps: there the step waits in line
+            await self._quota.look(self._accounts.organizations, now=True)
+            return all(self._quota.is_closed(organization) for organization in refused)
+        return True
 
     async def _call(
         self, request: ReasonRequest, on_text: Callable[[str], None] | None, endpoint: Endpoint, watch: "Watch"
@@ -96,7 +115,7 @@ class AnthropicReasoner:
             yield turn
 
     def _is_parked(self, account: Account) -> bool:
-        return self._quota is not None and self._quota.is_parked(account.organization)
+        return self._quota is not None and self._quota.is_closed(account.organization)
 
 
 @dataclass(frozen=True, slots=True)

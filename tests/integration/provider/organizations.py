@@ -3,12 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from agentfleet.domain.admission import Pace
-from agentfleet.domain.errors import ProviderParked
 from agentfleet.domain.model import Message
 from agentfleet.engine.ports import Reasoned
 from agentfleet.provider.account import Account
@@ -53,8 +51,9 @@ class Fleet:
         """The id by which it is lifted."""
         return self.sim.simulator.faults.arm(Order(fault=fault, match=Match(**match))).id
 
-    async def park(self, organization: str) -> None:
-        """The organization has spent its money, and one call has found out."""
-        self.arm("enforced_spend_limit_reached", organization=organization)
-        with pytest.raises(ProviderParked):
-            await self.ask("canary", HELLO, account=f"{organization}-main")
+    async def park(self, organization: str) -> int:
+        """The organization has spent its money, and one call has found out; by this id it gets new money."""
+        spent = self.arm("enforced_spend_limit_reached", organization=organization)
+        await self.ask("canary", HELLO, account=f"{organization}-main")
+        assert self.asked("canary") == [organization, OTHER[organization]], "it was refused, and went elsewhere"
+        return spent

@@ -24,7 +24,7 @@ def look(what: str) -> str:
     return what
 
 
-AGENT = Agent(name="tester", model=MODEL, tools=[look])
+AGENT = Agent(name="tester", model=MODEL, tools=[look], thinking="adaptive")
 
 
 @pytest.fixture

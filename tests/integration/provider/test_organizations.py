@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from redis.asyncio import Redis
 
 from agentfleet.domain.admission import FAILURES_TO_SHUT
 from agentfleet.domain.errors import ProviderBusy, ProviderOverloaded
@@ -73,3 +74,26 @@ async def test_a_bucket_that_has_to_be_left_alone_is_no_reason_for_another_model
     with pytest.raises(ProviderBusy) as caught:
         await fleet.ask("run", HELLO, account=reasoned.account, fallback_models=["claude-haiku-5-5"])
     assert not gives_way(caught.value)
+
+
+async def test_a_parked_account_is_looked_at_by_runs_that_could_go_elsewhere(fleet: Fleet, redis: Redis):
+    fleet.sim.simulator.faults.lift(await fleet.park("acme"))
+    assert await fleet.admission.parked(["acme"]) == {"acme"}
+    await redis.hset("test:account:acme", "look_at", "1")  # the time to look has come
+    runs = [f"run-{number}" for number in range(20)]
+    await fleet.reasoner._quota.look(("acme", "globex"), now=True)
+    for run in runs:
+        await fleet.ask(run, HELLO)
+    assert await fleet.admission.parked(["acme"]) == frozenset(), "the first that looked has opened it"
+    assert {organization for run in runs for organization in fleet.asked(run)} == {"acme", "globex"}
+
+
+async def test_one_looks_and_the_others_go_elsewhere_at_once(fleet: Fleet, redis: Redis):
+    await fleet.park("acme")
+    await redis.hset("test:account:acme", "look_at", "1")
+    await fleet.reasoner._quota.look(("acme", "globex"), now=True)
+    runs = [f"run-{number}" for number in range(20)]
+    answered = [await fleet.ask(run, HELLO) for run in runs]
+    assert {reasoned.account for reasoned in answered} == {"globex-main"}
+    assert [run for run in runs if "acme" in fleet.asked(run)] != []
+    assert sum("acme" in fleet.asked(run) for run in runs) == 1

@@ -41,7 +41,7 @@ class Fleet:
     def __init__(self, sim: Running, redis: Redis) -> None:
         self.sim, self.redis = sim, redis
         self.admissions = [
-            Admission(redis, prefix="test", pace=Pace(probe=OVERLOAD_PROBE, turn=0.001), caps={}) for _ in range(2)
+            Admission(redis, prefix="test", pace=Pace(probe=OVERLOAD_PROBE, turn=1e-9), caps={}) for _ in range(2)
         ]
         self.reasoners = {
             (process, name): AnthropicReasoner(
