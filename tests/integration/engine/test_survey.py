@@ -134,3 +134,16 @@ async def test_the_survey_tells_how_every_bucket_is(admission):
     assert acme.levels[1] <= 5_000
     assert not globex.known
     assert list(found.parked) == ["globex"]
+
+
+async def test_an_account_whose_runs_all_went_elsewhere_is_told_of_too(db, admission):
+    admission.park(BUCKET, 600)
+    await admission.close()
+    for _ in range(2):
+        await Surveyor(db, admission).run_once()
+    assert "acme cannot be used" in (await opened(db))["account_parked", "acme"]
+    [alert] = await alerts.listed(db, resolved=False, limit=10)
+    assert alert.seen == 1, "told once"
+    await admission.resume("acme")
+    await Surveyor(db, admission).run_once()
+    assert await opened(db) == {}
