@@ -82,7 +82,11 @@ class Witness:
     def tally(self, run_ids: Sequence[str]) -> Tally:
         """Count everything about these runs."""
         ids = [UUID(run_id) for run_id in run_ids]
-        tries = select(attempts.c.outcome, func.count()).join(steps, steps.c.id == attempts.c.step_id)
+        tries = (
+            select(attempts.c.outcome, func.count())
+            .join(steps, steps.c.id == attempts.c.step_id)
+            .where(attempts.c.outcome != StepEvent.SNOOZE)  # waiting, for room at the provider or a time, is no attempt
+        )
         return Tally(
             self._counts(select(runs.c.state, func.count()).where(runs.c.id.in_(ids)).group_by(runs.c.state)),
             self._counts(select(steps.c.state, func.count()).where(steps.c.run_id.in_(ids)).group_by(steps.c.state)),
