@@ -69,7 +69,7 @@ def list_tenants() -> None:
     "--weight", type=click.FloatRange(0.001, 999), help="Twice the weight gets twice as much of a contended provider."
 )
 def set_tenant(*, name: str, weight: float | None, **caps: Any) -> None:
-    """Set what is given, for now and every day (UTC) to come; `none` lifts a cap. A new tenant is made.
+    """Set what is given, for today (UTC) and all days after it; `none` lifts a cap. A tenant that is new is created.
 
     At a cap its runs wait, and go on at once when it is raised, or with the next day.
     """

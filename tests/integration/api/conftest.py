@@ -1,7 +1,7 @@
 """The API over real servers: in process for most tests, over HTTP where sockets matter."""
 
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
@@ -26,7 +26,12 @@ from agentfleet.settings import Settings
 from agentfleet.store import api_keys
 from agentfleet.store.bundles import Bundles
 from agentfleet.store.database import Database
+from tests import invariants
 from tests.integration.api.hands import Hands
+from tests.integration.api.letters import dead_call, dead_reason, worker
+
+__all__ = ["dead_call", "dead_reason", "worker"]
+"""Fixtures that stand with what they are made of."""
 
 Connect = Callable[[str | None], httpx2.AsyncClient]
 
@@ -168,3 +173,10 @@ def submit(client: httpx2.AsyncClient) -> Callable[..., Awaitable[dict[str, Any]
         return response.json()
 
     return post
+
+
+@pytest.fixture
+def invariants_hold(database_url: str) -> Iterator[None]:
+    """For tests whose every row the engine wrote: checks all invariants at their end."""
+    yield
+    invariants.check(database_url)

@@ -1,139 +1,19 @@
-"""A dead letter comes back edited, or with a result that a human gives; what was said stays as it was said."""
+"""A dead letter comes back edited; what was said stays as it was said."""
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 
 from agentfleet.agents.bundle import bundle_id
 from agentfleet.api import schemas
-from agentfleet.domain import settlement
-from agentfleet.domain.errors import EffectUnknown
-from agentfleet.domain.plan import after_tool
-from agentfleet.domain.retry import RetryPolicy
-from agentfleet.engine.dispatch import Dispatcher
-from tests import invariants
-from tests.factories import POOL, execute, tally
+from tests.factories import execute, tally
 from tests.integration.api.answers import pointers, problem
-from tests.scripted import Bells, Script, Tools, Worker, answer, ask_for
+from tests.integration.api.letters import work
+
+pytestmark = pytest.mark.usefixtures("invariants_hold")
 
 SIGNED = '[{"type":"thinking","thinking":"hm","signature":"c2ln"},{"type":"text","text":"wait"}]'
-
-
-@pytest.fixture(autouse=True)
-def _invariants_hold(database_url: str):
-    yield
-    invariants.check(database_url)
-
-
-async def letter_of(client, run: str) -> dict[str, Any]:
-    letters = (await client.get("/v1/dead-letters?status=open")).json()["data"]
-    return next(letter for letter in letters if letter["run_id"] == run)
-
-
-@pytest.fixture
-def dead_call(client, submit, hands) -> Callable[[], Awaitable[tuple[str, str]]]:
-    """A run whose tool call died: its id, and its dead letter's path."""
-
-    async def make() -> tuple[str, str]:
-        run = await submit()
-        await hands.call_tool(run["id"])
-        claimed = await hands.claim(run["id"])
-        await hands.settle(settlement.failed(claimed, EffectUnknown("look was cut off"), RetryPolicy(), jitter=0.5))
-        return run["id"], f"/v1/dead-letters/{(await letter_of(client, run['id']))['id']}"
-
-    return make
-
-
-@pytest.fixture
-def dead_reason(client, submit, hands) -> Callable[..., Awaitable[tuple[str, str]]]:
-    """A run whose model call died, after ``turns`` of the model: its id, and its dead letter's path."""
-
-    async def make(turns: int = 0, **more: Any) -> tuple[str, str]:
-        run = await submit(**more)
-        for _ in range(turns):
-            await hands.call_tool(run["id"])
-            await hands.settle(returned(await hands.claim(run["id"])))
-        await hands.bury(run["id"])
-        return run["id"], f"/v1/dead-letters/{(await letter_of(client, run['id']))['id']}"
-
-    return make
-
-
-def returned(claimed):
-    """The settlement of a tool call."""
-    block = json.dumps({"type": "tool_result", "tool_use_id": "toolu_1", "content": "ok"})
-    return settlement.succeeded(claimed, after_tool(claimed.turn, claimed.part, block, "claude-sonnet-5-5"))
-
-
-@pytest.fixture
-def worker(db) -> Worker:
-    """A worker whose model answers after its first tool call, if somebody rings."""
-    return Worker(db, Bells(), Script([ask_for("look"), answer("done"), answer("done")]), Tools())
-
-
-async def work(db, worker: Worker) -> int:
-    await Dispatcher(db, worker.bells, pool=POOL, window=1000).run_once()
-    return await worker.work()
-
-
-async def test_a_skipped_tool_call_has_the_given_result_and_is_not_made(client, dead_call, db, worker) -> None:
-    run, path = await dead_call()
-    response = await client.post(f"{path}/skip", json={"result": {"paid": True, "note": "é"}, "is_error": False})
-    letter = schemas.DeadLetter.model_validate(response.json())
-    assert (letter.status, letter.resolution.action, letter.resolution.result) == (
-        "replayed", "skip", {"paid": True, "note": "é"},
-    )  # fmt: skip
-    assert await work(db, worker) == 2
-    assert worker.tools.calls == []
-    found = await tally(db, run)
-    assert found.run.state == "succeeded"
-    [block] = json.loads(found.messages[2].content)
-    assert block == {"type": "tool_result", "tool_use_id": "toolu_1", "content": '{"paid":true,"note":"é"}'}
-    assert found.run.tool_calls == 1
-    event = next(event for event in found.events if event.type == "step.skipped")
-    assert json.loads(event.data)["step_id"] == letter.step.id
-
-
-async def test_a_given_failure_is_told_as_one(client, dead_call, db, worker) -> None:
-    run, path = await dead_call()
-    await client.post(f"{path}/skip", json={"result": "it did not happen", "is_error": True})
-    await work(db, worker)
-    [block] = json.loads((await tally(db, run)).messages[2].content)
-    assert (block["content"], block["is_error"]) == ("it did not happen", True)
-
-
-async def test_skipping_again_is_harmless_and_skipping_otherwise_is_refused(client, dead_call, db) -> None:
-    _, path = await dead_call()
-    body = {"result": "ok"}
-    answers = await asyncio.gather(*(client.post(f"{path}/skip", json=body) for _ in range(4)))
-    answers.append(await client.post(f"{path}/skip", json=body))
-    assert [one.status_code for one in answers] == [200] * 5
-    assert problem(await client.post(f"{path}/skip", json={"result": "no"}), 409) == "dead_letter_closed"
-    assert problem(await client.post(f"{path}/replay", json={"input": {"place": "x"}}), 409) == "dead_letter_closed"
-    assert (await client.post(f"{path}/replay")).status_code == 200, "it was replayed, in a way"
-
-
-async def test_of_a_skip_and_a_replay_at_once_one_happens(client, dead_call, db, worker) -> None:
-    for _ in range(5):
-        run, path = await dead_call()
-        skip, replay = await asyncio.gather(
-            client.post(f"{path}/skip", json={"result": "given"}),
-            client.post(f"{path}/replay", json={"input": {"place": "there"}}),
-        )
-        assert sorted((skip.status_code, replay.status_code)) == [200, 409]
-        worker.tools.calls.clear()
-        await work(db, worker)
-        assert len(worker.tools.calls) == (replay.status_code == 200)
-        assert (await tally(db, run)).run.state == "succeeded"
-
-
-async def test_a_model_call_cannot_be_skipped(client, dead_reason) -> None:
-    run, path = await dead_reason()
-    assert problem(await client.post(f"{path}/skip", json={"result": "x"}), 409) == "edit_refused"
-    await client.post(f"/v1/runs/{run}/cancel")
 
 
 async def test_a_tool_call_comes_back_with_edited_arguments(client, dead_call, db, worker) -> None:

@@ -1,10 +1,12 @@
 """A second database handle, a broker that keeps its messages, and the invariants after every test."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 from redis.asyncio import Redis
 
+from agentfleet.engine.dispatch import Dispatcher
+from agentfleet.engine.promote import Promoter
 from agentfleet.provider.admission import Admission
 from agentfleet.store.database import FLEET_ROLE, Database, DatabaseConfig
 from tests import factories, invariants
@@ -33,6 +35,17 @@ async def other_db(database_url: str) -> AsyncIterator[Database]:
 @pytest.fixture
 def bells() -> Bells:
     return Bells()
+
+
+@pytest.fixture
+def go_on(db: Database, bells: Bells) -> Callable[[], Awaitable[None]]:
+    """Promote and dispatch what is due."""
+
+    async def tick() -> None:
+        await Promoter(db, bells).run_once()
+        await Dispatcher(db, bells, pool=factories.POOL, window=1000).run_once()
+
+    return tick
 
 
 @pytest.fixture

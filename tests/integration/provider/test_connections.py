@@ -8,6 +8,7 @@ import pytest
 from agentfleet.domain import errors as e
 from agentfleet.domain.verdicts import Verdict, classify
 from agentfleet.provider import connections as seats
+from agentfleet.provider import http
 from agentfleet.provider.reasoner import AnthropicReasoner
 from agentfleet.simulator.serve import Running
 from agentfleet.telemetry import metrics
@@ -53,19 +54,35 @@ async def test_a_handshake_that_hangs_is_cut_off_at_the_connect_time(wire: Wire,
     assert "no connection within 0.2 s (AGENTFLEET_PROVIDER_CONNECT_TIMEOUT)" in str(error)
 
 
-async def test_pings_are_sound_however_long_they_go_on(connect: Connect):
+async def test_pings_are_sound_however_long_they_go_on(connect: Connect, monkeypatch: pytest.MonkeyPatch):
+    loop, ahead, heard = asyncio.get_running_loop(), 0.0, asyncio.Event()
+    real = loop.time
+    monkeypatch.setattr(loop, "time", lambda: real() + ahead)
+
+    class Heard(http._Watched):
+        async def __aiter__(self):
+            async for chunk in super().__aiter__():
+                heard.set()
+                yield chunk
+
+    monkeypatch.setattr(http, "_Watched", Heard)
+
     async def ping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal ahead
         await reader.readuntil(b"\r\n\r\n")
         writer.write(stream(START))
         for _ in range(8):
-            await asyncio.sleep(0.1)  # the pace of this provider
+            await heard.wait()
+            heard.clear()
+            ahead += 30  # seconds in which nothing comes
             writer.write(event("ping").encode())
         writer.write((block(0, {"type": "text", "text": "Hello"}) + end()).encode())
         writer.close()
 
     async with await asyncio.start_server(ping, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        assert (await connect(url, idle=0.4).reason(ask(), None)).turn.text == "Hello"
+        assert (await connect(url, idle=60).reason(ask(), None)).turn.text == "Hello"
+    assert ahead == 240
 
 
 @pytest.mark.parametrize("fault", ["overloaded", "server_error_html", "stream_reset", "empty_200", "lost_answer"])

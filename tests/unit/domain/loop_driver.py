@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import cycle
 from random import Random
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -157,3 +158,14 @@ budgets = st.builds(
 answer_lists = st.lists(turns, min_size=1, max_size=8)
 orders = st.randoms(use_true_random=False)
 drives = st.builds(Driver, budgets, answer_lists, orders)
+
+
+def turn_of(stop_reason: str, text: str = "", *uses: ToolUse, **more: Any) -> Turn:
+    return Turn(stop_reason, '[{"type": "text"}]', text, uses, **more)
+
+
+def reason_step(number: int, state: LoopState) -> NextStep:
+    return NextStep(StepKind.REASON, MODEL, number, input=state.dumps())
+
+
+FRESH, REASKED, GROWN, FULL = LoopState(), LoopState(reasks=1), LoopState(growth=1), LoopState(growth=2)

@@ -1,16 +1,14 @@
-"""Admission as arithmetic: what may be taken in any window, who waits, who is let through to look."""
+"""Admission as arithmetic: what may be taken in any window, and who waits."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentfleet.domain import admission as model
-from agentfleet.domain.admission import NOTHING, UNLIMITED, Admitted, Axes, Bucket, Gate, Heard, Pace
-
-LIMITS: Axes = (60.0, 60_000.0, 12_000.0)
-SMALL: Axes = (1.0, 1.0, 1.0)
+from agentfleet.domain.admission import NOTHING, UNLIMITED, Axes, Heard, Pace
+from tests.unit.domain.line import LIMITS, SMALL, Line, capacity
 
 paces = st.builds(
     Pace,
@@ -22,40 +20,6 @@ paces = st.builds(
 limits = st.tuples(st.floats(5, 3_000), st.floats(1_000, 1e6), st.floats(500, 2e5))
 shares = st.floats(0, 1.5)
 pauses = st.floats(0, 10) | st.floats(50, 200)
-
-
-@dataclass
-class Line:
-    """One bucket, its account's gate and a clock."""
-
-    pace: Pace = field(default_factory=lambda: Pace(burst=5, ramp=20))
-    limits: Axes = LIMITS
-    now: float = 0.0
-    account: Gate = field(default_factory=Gate)
-
-    def __post_init__(self) -> None:
-        self.bucket: Bucket = model.new_bucket(self.pace, self.now)
-        model.listen(self.bucket, Heard(limits=self.limits), self.pace, self.now)
-
-    def ask(self, *needs: Axes, served: Axes | None = None) -> Admitted:
-        return model.admit(self.bucket, self.account, needs or [SMALL], self.pace, self.now, served=served)
-
-    def overloaded(self, times: int = 1) -> None:
-        for _ in range(times):
-            model.overloaded(self.bucket, self.pace, self.now)
-
-    def succeeded(self, begun: float) -> None:
-        model.succeeded(self.bucket, self.account, self.pace, self.now, begun=begun)
-
-    def full(self) -> "Line":
-        """Used for long, and not for a moment just now: full, and not ramping."""
-        self.bucket.ramp_from, self.bucket.levels = 1.0, capacity(self)
-        return self
-
-
-def capacity(line: Line) -> Axes:
-    requests, inputs, outputs = (max(1.0, limit * line.pace.burst / 60) for limit in line.limits)
-    return requests, inputs, outputs
 
 
 @given(
@@ -180,102 +144,6 @@ def test_newcomers_do_not_renew_the_turn_of_a_queue_that_nobody_serves():
         line.now += 0.5
         waited += 0.5
     assert waited <= line.pace.turn
-
-
-@given(asked=st.lists(st.floats(0.01, 7), min_size=20, max_size=60))
-def test_of_an_overloaded_model_exactly_one_call_per_period_looks(asked):
-    line = Line(Pace(probe=10)).full()
-    line.overloaded(model.FAILURES_TO_SHUT)
-    shut, passed = line.now, []
-    for pause in asked:
-        line.now += pause
-        served = (10.0, 10.0, 10.0)
-        found = line.ask(SMALL, SMALL, served=served)
-        passed += [line.now] * found.count
-        assert found.waits[-1] > 0
-    assert all(later - earlier >= 10 for earlier, later in zip([shut, *passed], passed, strict=False))
-    assert len(passed) >= int((line.now - shut) // 17), "and one does, as soon as somebody asks"
-
-
-def test_fewer_failures_in_a_row_slow_down_and_shut_nothing():
-    line = Line().full()
-    line.overloaded(2)
-    assert line.ask(SMALL).count == 1
-    assert model.share(line.bucket, line.now) == pytest.approx(model.SLOWER**2)
-    line.succeeded(line.now)
-    line.overloaded(2)
-    assert line.bucket.gate.wait(line.now) == 0, "two, and two more, are not three in a row"
-
-
-def test_a_success_opens_the_gate_and_use_grows_slowly_again():
-    line = Line().full()
-    line.overloaded(3)
-    line.now += line.pace.probe
-    assert line.ask(SMALL, SMALL).count == 1
-    line.succeeded(begun=line.now)
-    assert line.bucket.gate == Gate()
-    assert model.share(line.bucket, line.now) == line.pace.ramp_start
-    line.now += line.pace.ramp
-    assert model.share(line.bucket, line.now) == 1.0
-
-
-def test_the_success_of_a_call_that_was_under_way_opens_nothing():
-    line = Line().full()
-    line.now, begun = 5.0, 1.0
-    line.overloaded(3)
-    line.account.probe(300, line.now)
-    line.now += 1
-    line.succeeded(begun)
-    assert line.bucket.gate.wait(line.now) > 0
-    assert line.account.wait(line.now) > 0
-
-
-@given(
-    seconds=st.floats(0.1, 100),
-    events=st.lists(st.tuples(st.floats(0, 30), st.sampled_from(["overloaded", "succeeded", "limited", "look"]))),
-)
-def test_no_call_is_made_before_the_retry_after(seconds, events):
-    line = Line().full()
-    model.limited(line.bucket, seconds, line.pace, line.now)
-    until = seconds
-    for later, what in events:
-        line.now += later
-        match what:
-            case "overloaded":
-                line.overloaded()
-            case "succeeded":
-                line.succeeded(begun=line.now)
-            case "limited":
-                model.limited(line.bucket, 1.0, line.pace, line.now)
-                until = max(until, line.now + 1.0)
-            case _:
-                assert not (line.ask(served=NOTHING).count and line.now < until)
-
-
-def test_growth_that_was_too_fast_halves_the_pace_and_makes_it_grow_half_as_fast():
-    line = Line(Pace(ramp=20)).full()
-    model.limited(line.bucket, 10, line.pace, line.now, growth=True)
-    line.now += 10
-    assert model.share(line.bucket, line.now) == pytest.approx(0.5)
-    line.now += 20
-    assert model.share(line.bucket, line.now) == pytest.approx(0.75)
-    for _ in range(10):
-        model.limited(line.bucket, 0, line.pace, line.now, growth=True)
-    assert line.bucket.ramp_for == model.LONGEST_RAMP
-    assert model.share(line.bucket, line.now) == pytest.approx(model.SLOWEST)
-
-
-def test_a_parked_account_shuts_all_its_buckets_but_for_one_call_now_and_then():
-    line, other = Line().full(), Line().full()
-    other.account = line.account
-    line.account.probe(300, 0.0)
-    assert line.ask().count == other.ask().count == 0
-    line.now = other.now = 300.0
-    assert line.ask().count + other.ask().count == 1
-    line.now = other.now = 301.0
-    line.succeeded(begun=300.0)
-    other.now += other.pace.turn
-    assert other.ask().count == 1
 
 
 def test_an_answer_without_limits_lifts_what_was_assumed_and_nothing_that_was_told():

@@ -1,17 +1,14 @@
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from decimal import Decimal
 from itertools import groupby, pairwise
 from random import Random
-from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agentfleet.domain.budget import Budget, Progress
-from agentfleet.domain.model import NextStep, StepKind
+from agentfleet.domain.model import StepKind
 from agentfleet.domain.plan import (
     MAX_GROWTH,
     MAX_PAUSES,
@@ -22,7 +19,6 @@ from agentfleet.domain.plan import (
     LoopState,
     ToolUse,
     Turn,
-    Valid,
     after_reason,
     after_tool,
     first_step,
@@ -30,14 +26,17 @@ from agentfleet.domain.plan import (
 
 from .loop_driver import (
     EFFECTS,
+    FRESH,
     MODEL,
     STOP_REASONS,
     Driver,
     answer_lists,
     drives,
     orders,
+    reason_step,
     rules,
     tool_uses,
+    turn_of,
     turns,
 )
 
@@ -219,90 +218,8 @@ def test_a_run_succeeds_only_with_a_valid_answer_of_a_turn_that_ended(drive: Dri
         assert drive.end.output == json.dumps(last.text)
 
 
-def turn(stop_reason: str, text: str = "", *uses: ToolUse, **more: Any) -> Turn:
-    return Turn(stop_reason, '[{"type": "text"}]', text, uses, **more)
-
-
-def reason_step(number: int, state: LoopState) -> NextStep:
-    return NextStep(StepKind.REASON, MODEL, number, input=state.dumps())
-
-
-FRESH, REASKED, GROWN, FULL = LoopState(), LoopState(reasks=1), LoopState(growth=1), LoopState(growth=2)
-
-
-@pytest.mark.parametrize(
-    ("answer", "state", "expected"),
-    [
-        (turn("end_turn", "ok"), FRESH, '"ok"'),
-        (turn("stop_sequence", "ok"), LoopState(1, 2), '"ok"'),
-        (turn("end_turn", "no"), FRESH, reason_step(5, REASKED)),
-        (turn("end_turn", "no"), FULL, reason_step(5, LoopState(1, 2))),
-        (turn("end_turn", "no"), REASKED, "invalid_output"),
-        (turn("end_turn", ""), FRESH, reason_step(5, LoopState(nudges=1))),
-        (turn("end_turn", " \n"), FRESH, reason_step(5, LoopState(nudges=1))),
-        (turn("stop_sequence", ""), LoopState(1, 2), reason_step(5, LoopState(1, 2, nudges=1))),
-        (turn("end_turn", ""), LoopState(nudges=1), reason_step(5, LoopState(reasks=1, nudges=1))),
-        (turn("end_turn", ""), LoopState(reasks=1, nudges=1), "invalid_output"),
-        (turn("pause_turn"), FRESH, reason_step(4, LoopState(pauses=1))),
-        (turn("pause_turn"), LoopState(1, 2, 1, 9), reason_step(4, LoopState(1, 2, 1, 10))),
-        (turn("pause_turn"), LoopState(pauses=10), "pause_turn"),
-        (turn("max_tokens"), FRESH, reason_step(3, GROWN)),
-        (turn("max_tokens"), GROWN, reason_step(3, FULL)),
-        (turn("max_tokens", "ok"), LoopState(reasks=1), reason_step(3, LoopState(1, 1))),
-        (turn("max_tokens"), FULL, "max_tokens"),
-        (turn("max_tokens", at_limit=True), FRESH, "max_tokens"),
-        (turn("end_turn", "ok", at_limit=True), FRESH, '"ok"'),
-        (turn("refusal"), FRESH, "refusal"),
-        (turn("model_context_window_exceeded"), FRESH, "context_window"),
-        (turn("tool_use"), FRESH, "unknown_stop_reason"),
-        (turn("brand_new"), FRESH, "unknown_stop_reason"),
-    ],
-)
-def test_what_follows_a_stop_reason(answer: Turn, state: LoopState, expected: NextStep | str) -> None:
-    match after_reason(3, answer, state, Progress(steps=2), rules()):
-        case Continue(steps):
-            assert steps == (expected,)
-        case Finish(output):
-            assert output == expected
-        case GiveUp(kind):
-            assert kind == expected
-
-
-@pytest.mark.parametrize(
-    ("answer", "words"),
-    [
-        (turn("refusal", category="cyber"), "the model refused to go on (category: cyber)"),
-        (turn("refusal"), "the model refused to go on"),
-        (turn("model_context_window_exceeded"), "context window: begin again with less"),
-        (turn("max_tokens", at_limit=True), "all that the model can say at once"),
-        (turn("brand_new"), "'brand_new'"),
-    ],
-)
-def test_what_ends_a_run_says_why(answer: Turn, words: str) -> None:
-    plan = after_reason(3, answer, FRESH, Progress(steps=2), rules())
-    assert isinstance(plan, GiveUp)
-    assert words in plan.reason
-    assert [message.content for message in plan.messages] == [answer.content]
-
-
-def test_a_second_silence_ends_a_run_whose_output_may_be_empty() -> None:
-    plain = replace(rules(), check_output=lambda text: Valid(json.dumps(text)))
-    plan = after_reason(3, turn("end_turn"), LoopState(nudges=1), Progress(steps=2), plain)
-    assert isinstance(plan, Finish)
-    assert plan.output == '""'
-
-
-def test_a_correction_tells_the_model_what_was_wrong() -> None:
-    plan = after_reason(3, turn("end_turn", 'né"'), FRESH, Progress(steps=1), rules())
-    correction = plan.messages[1]
-    assert (correction.turn, correction.part, correction.role) == (4, 0, "user")
-    [block] = json.loads(correction.content)
-    assert block["type"] == "text"
-    assert "né" in block["text"]
-
-
 def test_a_valid_answer_counts_even_when_the_budget_is_spent() -> None:
-    assert isinstance(after_reason(1, turn("end_turn", "ok"), FRESH, Progress(steps=9), rules(Budget(1))), Finish)
+    assert isinstance(after_reason(1, turn_of("end_turn", "ok"), FRESH, Progress(steps=9), rules(Budget(1))), Finish)
 
 
 def test_a_run_starts_with_one_reason_step_after_the_users_input() -> None:
