@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from agentfleet.cancellation import cancelled
 from agentfleet.store.leadership import Leadership
 from agentfleet.telemetry import metrics
 from workers.announce import announce
@@ -25,13 +26,8 @@ class Duty:
 
 
 async def run(duty: Duty) -> None:
-    """Rounds until cancelled; after a round that did something the next one follows at once. An error costs one round.
-
-    Whether it was cancelled is asked and not only caught: a driver that is interrupted while its server goes away may
-    raise an error of its own in place of the cancellation.
-    """
-    task = asyncio.current_task()
-    while task is None or not task.cancelling():
+    """Rounds until cancelled, at once after one that did something, else a pause apart. An error costs one round."""
+    while not cancelled():
         try:
             if await duty.run_once():
                 continue

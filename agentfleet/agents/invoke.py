@@ -9,6 +9,7 @@ from typing import Any
 
 from agentfleet.agents.context import ToolContext
 from agentfleet.agents.tool import Tool
+from agentfleet.cancellation import cancelled
 from agentfleet.domain.errors import EffectUnknown, StepTimeout, WorkerStopping
 
 
@@ -37,8 +38,7 @@ async def invoke(
             raise EffectUnknown(f"{message}: whether it happened is unknown", effect_key=context.effect_key) from None
         raise TimeoutError(message) from None
     except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
+        if cancelled():
             raise
         raise RuntimeError("the tool cancelled itself") from error  # nobody asked this step to stop
 

@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from agentfleet.broker import names
+from agentfleet.cancellation import cancelled
 
 log = structlog.get_logger("agentfleet.api")
 
@@ -73,7 +74,7 @@ class DeltaReader:
 
     async def _read_on(self) -> None:
         try:
-            while self._ears:
+            while self._ears and not cancelled():
                 pause = READ_EVERY
                 try:
                     await self._join()

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from agentfleet.broker import names
+from agentfleet.cancellation import cancelled
 
 log = structlog.get_logger("agentfleet.deltas")
 
@@ -61,7 +62,7 @@ class RedisDeltas:
 
     async def _run(self) -> None:
         ticks = 0
-        while True:
+        while not cancelled():
             try:
                 if ticks % LOOK_EVERY == 0:
                     await self._look()

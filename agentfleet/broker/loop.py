@@ -24,6 +24,7 @@ from redis.exceptions import RedisError
 
 from agentfleet.broker.request import StepRequest
 from agentfleet.broker.watchdog import Watchdog
+from agentfleet.cancellation import cancelled
 from agentfleet.engine.serve import StepServer
 
 log = structlog.get_logger("agentfleet.worker")
@@ -189,11 +190,11 @@ class LoopThread:
         self.drain(0)
 
     async def _listen(self, serving: Serving) -> None:
-        while True:
+        while not cancelled():
             try:
                 async with serving.redis.pubsub(ignore_subscribe_messages=True) as pubsub:
                     await pubsub.subscribe(serving.revoke_channel)
-                    while True:
+                    while not cancelled():
                         message = await pubsub.get_message(timeout=5.0)
                         if message is not None:
                             data = cast("bytes", message["data"])

@@ -22,6 +22,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from agentfleet.broker import names
+from agentfleet.cancellation import cancelled
 from agentfleet.telemetry import metrics
 
 log = structlog.get_logger("agentfleet.watchdog")
@@ -54,7 +55,8 @@ class Watchdog:
                     silent, self._well_at = 0, time.monotonic()
                 else:
                     silent += 1
-                _end_if_cancelled()
+                if cancelled():
+                    raise asyncio.CancelledError  # noqa: TRY301  # to the same place as a caught one
         except asyncio.CancelledError:
             self._well_at = math.inf  # a drain takes the time that it takes
             raise
@@ -79,10 +81,3 @@ class Watchdog:
     def healthy(self) -> bool:
         """For probes, from any thread: whether the watchdog itself still looks, and finds what it wants to see."""
         return time.monotonic() - self._well_at < CONDEMNED_AFTER * self._patience
-
-
-def _end_if_cancelled() -> None:
-    """A cancellation is asked for and not only caught: a Redis client that connects may swallow it."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError

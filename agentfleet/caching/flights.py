@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
 from agentfleet.caching.lenient import Lenient
+from agentfleet.cancellation import cancelled
 
 LEASE = 3.0
 """Seconds after which a leader that is not heard of has died."""
@@ -102,7 +103,7 @@ class Flights:
                 return Flight()
 
     async def _keep_lead(self, flight: Flight) -> None:
-        while True:
+        while not cancelled():
             await asyncio.sleep(RENEW)
             if await self._extend(flight, LEASE) == 0:
                 return  # released, or lost for good

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from agentfleet.cancellation import cancelled
 from agentfleet.domain.errors import LeaseLost, WorkerStopping
 from agentfleet.engine.cancel import Canceller
 from agentfleet.engine.execute import Executor
@@ -157,8 +158,7 @@ class StepServer:
                 return
 
     async def _beat(self) -> None:
-        task = asyncio.current_task()
-        while task is None or not task.cancelling():  # asked, because an error may have taken the cancellation's place
+        while not cancelled():
             await asyncio.sleep(self._heartbeat)
             try:
                 await self._leases.beat()

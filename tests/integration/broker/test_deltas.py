@@ -1,5 +1,7 @@
 """Token deltas are sent only while somebody listens, a few times a second, and do not stay."""
 
+import asyncio
+import contextlib
 import gc
 import json
 from collections.abc import AsyncIterator
@@ -71,6 +73,24 @@ async def test_a_call_that_has_ended_is_forgotten(deltas: RedisDeltas) -> None:
     del write
     gc.collect()
     assert len(deltas._writers) == 0
+
+
+async def test_a_cancellation_that_redis_swallows_ends_it_all_the_same(
+    deltas: RedisDeltas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = asyncio.Event()
+
+    async def swallow() -> None:
+        asked.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(deltas, "_look", swallow)
+    write = deltas.writer(RUN, STEP)
+    await asked.wait()
+    async with asyncio.timeout(10):
+        await deltas.close()
+    del write
 
 
 async def test_a_broken_redis_loses_text_and_nothing_else(unused_tcp_port: int) -> None:
