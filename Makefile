@@ -95,8 +95,8 @@ bench: $(READY) ## Run the benchmarks and print the figures
 LOCK = .venv/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 lock: $(READY) ## Pin the dependencies of pyproject.toml anew (LOCK_ARGS=--upgrade for newer versions)
 	@$(PY) -m pip install --quiet uv
-	@$(LOCK) --extra embedded --extra dev --extra bench $(LOCK_ARGS) -o requirements.lock
-	@$(LOCK) --constraint requirements.lock -o requirements-runtime.lock
+	@$(LOCK) --extra archive --extra bench --extra capacity --extra dev --extra embedded --extra tracing $(LOCK_ARGS) -o requirements.lock
+	@$(LOCK) --extra archive --extra tracing --constraint requirements.lock -o requirements-runtime.lock
 
 clean: ## Remove the environment, caches and builds (data of the embedded servers stays: rm -r .agentfleet)
 	rm -rf .venv .hypothesis .import_linter_cache .pytest_cache .ruff_cache build dist

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CLOUDS = {"bedrock", "vertex"}
 """Extras that find a cloud's credentials: what they bring is large, and neither the suite nor the image needs it."""
+IN_THE_IMAGE = [line for name in ("archive", "tracing") for line in PROJECT["optional-dependencies"][name]]
 EXTRAS = [line for name, extra in PROJECT["optional-dependencies"].items() if name not in CLOUDS for line in extra]
 
 
@@ -43,7 +44,7 @@ def installed_closure(lines: Iterable[str]) -> set[str]:
     ("lock", "lines"),
     [
         ("requirements.lock", [*PROJECT["dependencies"], *EXTRAS]),
-        ("requirements-runtime.lock", PROJECT["dependencies"]),
+        ("requirements-runtime.lock", [*PROJECT["dependencies"], *IN_THE_IMAGE]),
     ],
 )
 def test_a_lock_pins_everything_that_is_needed(lock: str, lines: list[str]) -> None:
