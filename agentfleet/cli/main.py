@@ -9,6 +9,7 @@ from agentfleet.cli.alerts import alerts
 from agentfleet.cli.batches import batches
 from agentfleet.cli.budgets import budgets
 from agentfleet.cli.cache import cache
+from agentfleet.cli.capacity import capacity
 from agentfleet.cli.dead_letters import dead_letters
 from agentfleet.cli.demo import demo
 from agentfleet.cli.dev import dev
@@ -63,6 +64,7 @@ COMMANDS = (
         batches,
         cache,
         accounts,
+        capacity,
         doctor,
         keys,
         migrate,

@@ -1,0 +1,8 @@
+"""`agentfleet capacity`: how much fleet a load needs, and how the scaler behaves under it."""
+
+import click
+
+
+@click.group()
+def capacity() -> None:
+    """Simulate the autoscaler, plan a fleet, announce an expected event."""
