@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from agentfleet.cli.model_costs import ModelCost
     from agentfleet.client import Waiting
 
+OPEN = ("queued", "running", "waiting", "paused", "needs_review")
+"""The states in which a run can be cancelled."""
 MOST = 10_000
 """The API counts positions up to here."""
 
@@ -105,14 +107,45 @@ def sentence(waiting: "Waiting") -> str:
     return f"{said[0]} {'; '.join(said[1:])}."
 
 
+@runs.command()
+@click.argument("run_ids", nargs=-1, metavar="[RUN_ID]...")
+@click.option("--status", multiple=True, help="Runs in this state; may be repeated.")
+@click.option("--agent", help="Runs of this agent that have not ended.")
+@click.option("--go", is_flag=True, help="Cancel what --status and --agent find; without it they are only counted.")
+@speaks_to_the_api
+def cancel(
+    *,
+    run_ids: tuple[str, ...],
+    status: tuple[str, ...],
+    agent: str | None,
+    go: bool,
+    url: str | None,
+    api_key: str | None,
+) -> None:
+    """End runs at once: those named, or all of your tenant's with this --status and --agent."""
+    from agentfleet.client import ApiProblem
+
+    if bool(run_ids) == bool(status or agent):
+        raise click.UsageError("Give the ids of runs, or a --status or an --agent.")
+    with open_client(url, api_key) as client:
+        if run_ids:
+            for run_id in run_ids:
+                click.echo(f"{run_id} is {client.cancel(run_id).status}.")
+            return
+        found = [run.id for run in client.runs(status=status or OPEN, agent=agent)]
+        if not go:
+            click.echo(f"{len(found)} runs would be cancelled. Add --go to do it.")
+            return
+        ended = 0
+        for run_id in found:
+            try:
+                client.cancel(run_id)
+            except ApiProblem as problem:
+                if problem.status != 409:
+                    raise
+                ended += 1
+        click.echo(f"{len(found) - ended} runs are cancelled; {ended} had ended before.")
+
+
 def _clock(moment: "datetime") -> str:
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
-@runs.command()
-@click.argument("run_id")
-@speaks_to_the_api
-def cancel(*, run_id: str, url: str | None, api_key: str | None) -> None:
-    """End a run at once."""
-    with open_client(url, api_key) as client:
-        click.echo(f"{run_id} is {client.cancel(run_id).status}.")
