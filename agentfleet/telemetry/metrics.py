@@ -1,31 +1,39 @@
 """Every metric, once. Names end in their base unit; no run, step or tenant is ever a label."""
 
+import math
 import platform
 from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, cast
 
-from prometheus_client import REGISTRY, Counter, Gauge, Histogram, exposition, start_http_server
+from prometheus_client import (
+    REGISTRY,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    exposition,
+    start_http_server,
+)
+
+disable_created_metrics()  # they would double the number of series, and nobody asks them
 
 STEP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
-WAIT_BUCKETS = (
-    0.005,
-    0.01,
-    0.05,
-    0.1,
-    0.5,
-    1,
-    5,
-    15,
-    60,
-    300,
-    900,
-    1800,
-)  # a backlog waits minutes, a step does not run so long
+WAIT_BUCKETS = (0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 1800)
+"""A backlog waits minutes, a step does not run so long. 5 and 60 are the bounds of two SLOs."""
 
 RUNS = Counter("agentfleet_runs_total", "Runs that ended.", ["agent", "outcome"])
+RUN_FAILURES = Counter(
+    "agentfleet_run_failures_total",
+    "Runs that failed, expired or need review, by what was to blame: model, tool, deadline or infra.",
+    ["agent", "cause"],
+)
 RUNS_ACCEPTED = Counter("agentfleet_runs_accepted_total", "Runs answered with 202.", ["agent"])
-STEPS = Counter("agentfleet_steps_total", "Attempts that were settled.", ["pool", "kind", "outcome"])
+STEPS = Counter(
+    "agentfleet_steps_total",
+    "Attempts that ended: ok, waited (no attempt is spent), or with a model_error, tool_error or infra_error.",
+    ["pool", "kind", "outcome"],
+)
 STEP_RETRIES = Counter("agentfleet_step_retries_total", "Attempts that will be tried again, by verdict.", ["reason"])
 UNCLASSIFIED = Counter(
     "agentfleet_unclassified_errors_total", "Errors that have no row in the verdict table.", ["error"]
@@ -60,10 +68,18 @@ PUBLISH_FAILURES = Counter(
     "agentfleet_publish_failures_total", "Messages that could not be sent; Postgres sends them again."
 )
 CONSUMER_STUCK = Counter("agentfleet_consumer_stuck_total", "Workers that ended because they heard no messages.")
+WEBHOOK_DELIVERIES = Counter(
+    "agentfleet_webhook_deliveries_total",
+    "Posts of alerts: delivered, failed (tried again) or gave_up.",
+    ["outcome"],
+)
 BUDGET_BLOCKS = Counter("agentfleet_budget_blocks_total", "Steps that had to wait for room in a budget.")
 BUDGET_ALERTS = Counter("agentfleet_budget_alerts_total", "Ceilings of which four fifths were used.", ["scope"])
 DISPATCHED = Counter("agentfleet_dispatched_total", "Steps sent to the broker.", ["path"])
-
+DUTY_ROUNDS = Counter(
+    "agentfleet_duty_rounds_total", "Rounds of the duties of dispatcher, reconciler and batches.", ["duty", "outcome"]
+)
+SCALE_DECISIONS = Counter("agentfleet_scale_decisions_total", "Times that a pool's size was computed.", ["pool"])
 BATCH_ITEMS = Counter(
     "agentfleet_batch_items_total", "Model calls of the batch lane: sent, and what became of them.", ["outcome"]
 )
@@ -100,14 +116,58 @@ PROVIDER_CONNECTIONS = Gauge(
     "Connections of this worker to the provider: `busy` ones, and their `limit`.",
     ["state"],
 )
+CONSUMER_SILENCE = Gauge(
+    "agentfleet_consumer_silence_ratio",
+    "Share of AGENTFLEET_STUCK_AFTER in which this worker had room and took no message; at 1 it ends.",
+)
 LEASE_EXPIRED = Gauge("agentfleet_lease_expired", "Running steps whose lease has ended, at the last look.")
+DEAD_LETTERS_OPEN = Gauge(
+    "agentfleet_dead_letters_open", "Dead letters that nobody has decided about; of one tenant up to 1,000 count."
+)
 ALERTS_OPEN = Gauge(
     "agentfleet_alerts_open", "Alerts that nobody has resolved. Every reconciler tells the same.", ["kind"]
 )
 BATCHES_OPEN = Gauge("agentfleet_batches_open", "Batches of which results are still to come.")
 BATCH_AGE = Gauge("agentfleet_batch_age_seconds", "Age of the oldest open batch; one ends within a day.")
+REDIS_MEMORY = Gauge(
+    "agentfleet_redis_memory_bytes",
+    "Memory of Redis: `used`, and its `limit` (maxmemory, or where that is 0 the machine's memory).",
+    ["state"],
+)
+REDIS_EVICTS = Gauge(
+    "agentfleet_redis_evicts", "1 when a full Redis would drop keys of ours: maxmemory-policy is not noeviction."
+)
+POSTGRES_CONNECTIONS = Gauge(
+    "agentfleet_postgres_connections",
+    "Connections of everybody to Postgres: `used`, and the `limit` for those who are no superusers.",
+    ["state"],
+)
+DESIRED_SLOTS = Gauge("agentfleet_desired_slots", "Steps in flight that a pool should have room for.", ["pool"])
+DESIRED_WORKERS = Gauge("agentfleet_desired_workers", "Workers that a pool should have.", ["pool"])
+PROVIDER_CAPACITY_SLOTS = Gauge(
+    "agentfleet_provider_capacity_slots", "Steps in flight that the provider's limits allow a pool.", ["pool"]
+)
+SCALE_BOUND = Gauge(
+    "agentfleet_scale_bound", "1 for what decides a pool's size now (work, provider or max), else 0.", ["pool", "by"]
+)
 LEADER = Gauge("agentfleet_leader", "1 while this process leads its duty.", ["duty"])
 BUILD_INFO = Gauge("agentfleet_build_info", "Always 1; the labels say what runs.", ["version", "python"])
+
+
+LED = (
+    STEPS_OPEN, OLDEST_READY, OUTBOX_LAG, ADMISSION_QUEUE, BUCKET_LIMIT, ACCOUNT_PARKED, ALERTS_OPEN, REDIS_MEMORY,
+    POSTGRES_CONNECTIONS,
+)  # fmt: skip
+LED_WITHOUT_LABEL = (LEASE_EXPIRED, DEAD_LETTERS_OPEN, BATCHES_OPEN, BATCH_AGE, REDIS_EVICTS)
+"""What only leaders tell, about the whole database."""
+
+
+def forget_led() -> None:
+    """This process leads no more: what it told last must not be told for ever."""
+    for gauge in LED:
+        gauge.clear()
+    for gauge in LED_WITHOUT_LABEL:
+        gauge.set(math.nan)
 
 
 def serve(port: int, *, healthy: Callable[[], bool] = lambda: True) -> None:
