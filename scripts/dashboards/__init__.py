@@ -1,0 +1,1 @@
+"""Grafana dashboards as rows of panels. ``python -m scripts.dashboards`` writes them into the chart."""
