@@ -41,6 +41,7 @@ budgets = Table(
     Column("held_cost_usd", Numeric(16, 8), nullable=False, server_default=text("0")),
     Column("alerted_at", DateTime(timezone=True)),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=NOW),
+    Index("budgets_run_id", "run_id", postgresql_where=text("run_id IS NOT NULL")),
 )
 
 budget_holds = Table(

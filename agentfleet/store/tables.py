@@ -26,13 +26,14 @@ from sqlalchemy import (
 
 from agentfleet.domain.model import StepKind
 from agentfleet.domain.states import BLOCKED_ON, RUN_FINAL, RunState, StepState
+from agentfleet.store.departed import fate, run_tombstones, runs_ended
 from agentfleet.store.schema import NOW, metadata, one_of, run_id
 from agentfleet.store.spending import alerts, batch_items, batches, budget_holds, budgets
 
 __all__ = [
     "DEAD_LETTER_STATES", "EFFECTS", "NOW", "RUN_TABLES", "TENANT_TABLES", "alerts", "api_keys", "attempts",
     "audit", "batch_items", "batches", "budget_holds", "budgets", "bundles", "dead_letters", "messages", "metadata",
-    "request_keys", "run_events", "runs", "steps", "tenants",
+    "request_keys", "run_events", "run_tombstones", "runs", "steps", "tenants",
 ]  # fmt: skip
 
 EFFECTS = ("read", "idempotent", "unsafe")
@@ -45,6 +46,7 @@ tenants = Table(
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=NOW),
     Column("weight", Numeric(6, 3), nullable=False, server_default=text("1")),  # share of a contended provider
     Column("daily_budget", Text),  # JSON; none: no cap
+    Column("retention", Text),  # JSON; none: the deployment's
 )
 
 api_keys = Table(
@@ -104,6 +106,7 @@ runs = Table(
     Column("parent_run_id", Uuid),  # whose budget it spends, too
     Column("prompt_tokens", Integer),  # of the last model call and its answer: what the next prompt begins with
     Column("prompt_at", DateTime(timezone=True)),
+    *fate(),
     CheckConstraint(one_of("state", [s.value for s in RunState]), name="state_known"),
     CheckConstraint(f"(state = '{RunState.WAITING.value}') = (blocked_on IS NOT NULL)", name="waiting_says_why"),
     CheckConstraint(one_of("blocked_on", BLOCKED_ON), name="blocked_on_known"),
@@ -116,6 +119,7 @@ runs = Table(
     Index("runs_by_tenant", "tenant_id", text("id DESC")),
     Index("runs_children", "parent_run_id", postgresql_where=text("parent_run_id IS NOT NULL")),
     Index("runs_deadline", "deadline_at", postgresql_where=text("finished_at IS NULL AND deadline_at IS NOT NULL")),
+    runs_ended(),
 )
 
 steps = Table(
@@ -243,6 +247,7 @@ request_keys = Table(
     ),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=NOW),
     PrimaryKeyConstraint("tenant_id", "key"),
+    Index("request_keys_run_id", "run_id"),
 )
 
 dead_letters = Table(
@@ -265,6 +270,8 @@ dead_letters = Table(
     Index("dead_letters_open", "tenant_id", text("id DESC"), postgresql_where=text("state = 'open'")),
     Index("dead_letters_cluster", "tenant_id", "fingerprint", postgresql_where=text("state = 'open'")),
     Index("dead_letters_one_open_per_step", "step_id", unique=True, postgresql_where=text("state = 'open'")),
+    Index("dead_letters_run_id", "run_id"),
+    Index("dead_letters_step_id", "step_id"),
 )
 
 audit = Table(
@@ -278,7 +285,7 @@ audit = Table(
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=NOW),
 )
 
-TENANT_TABLES = ("runs", "steps", "request_keys", "dead_letters", "audit", "api_keys", "budgets")
+TENANT_TABLES = ("runs", "steps", "request_keys", "dead_letters", "audit", "api_keys", "budgets", "run_tombstones")
 """Row-level security by their own ``tenant_id``."""
 RUN_TABLES = ("attempts", "messages", "run_events", "budget_holds", "batch_items")
 """Row-level security through the run, step or budget they belong to."""

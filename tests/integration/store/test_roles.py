@@ -17,6 +17,7 @@ APP = {
     "tenants": ADD, "api_keys": ADD, "bundles": ADD, "request_keys": ADD, "messages": ADD, "run_events": ADD,
     "attempts": ADD, "audit": ADD, "runs": CHANGE, "steps": CHANGE, "dead_letters": CHANGE, "budgets": CHANGE,
     "budget_holds": {"SELECT", "INSERT", "DELETE"}, "batch_items": {"SELECT"}, "alembic_version": {"SELECT"},
+    "run_tombstones": {"SELECT"},
 }  # fmt: skip
 FLEET = {table: EVERYTHING if table != "audit" else ADD for table in (*APP, "batches", "alerts")}
 GRANTS = """
