@@ -27,11 +27,15 @@ class Duty:
 
 async def run(duty: Duty) -> None:
     """Rounds until cancelled, at once after one that did something, else a pause apart. An error costs one round."""
+    ok, failed = (metrics.DUTY_ROUNDS.labels(duty.name, outcome) for outcome in ("ok", "failed"))
     while not cancelled():
         try:
-            if await duty.run_once():
+            did = await duty.run_once()
+            ok.inc()
+            if did:
                 continue
         except Exception:
+            failed.inc()
             log.exception("round_failed", duty=duty.name)
         await duty.wait(duty.every)
 
@@ -52,6 +56,7 @@ async def lead(name: str, leadership: Leadership, duties: list[Duty], *, check_e
         elif running and not leads:
             log.warning("lost_leadership", duty=name)
             await _stop(running)
+            metrics.forget_led()
         gauge.set(leads)
         try:
             await asyncio.wait_for(stop.wait(), check_every)

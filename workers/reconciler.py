@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import uvloop
 
 from agentfleet import bootstrap
+from agentfleet.broker.room import RoomMeter
 from agentfleet.settings import Settings
 from agentfleet.store.leadership import Leadership
 from agentfleet.telemetry import logs, metrics
@@ -29,6 +30,7 @@ def duties(parts: bootstrap.Reconciler) -> list[Duty]:
         Duty("prune_alerts", parts.alerts.prune, PRUNE_EVERY),
         Duty("survey", parts.surveyor.run_once, every * 5),
         Duty("measure", _quietly(parts), every * 5),
+        Duty("measure_redis", RoomMeter(parts.redis).run_once, every * 5),
     ]
 
 

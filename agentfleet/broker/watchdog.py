@@ -55,6 +55,7 @@ class Watchdog:
                     silent, self._well_at = 0, time.monotonic()
                 else:
                     silent += 1
+                metrics.CONSUMER_SILENCE.set(silent / LOOKS)
                 if cancelled():
                     raise asyncio.CancelledError  # noqa: TRY301  # to the same place as a caught one
         except asyncio.CancelledError:

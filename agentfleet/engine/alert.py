@@ -30,6 +30,8 @@ class AlertSender:
     def __init__(self, db: Database, url: str | None, key: bytes | None) -> None:
         self._db, self._url, self._key = db, url, key
         self._http: httpx2.AsyncClient | None = None
+        for outcome in ("delivered", "failed", "gave_up"):
+            metrics.WEBHOOK_DELIVERIES.labels(outcome)  # from 0: an increase that begins with 1 is none to Prometheus
 
     async def run_once(self) -> int:
         """Tell of up to ``BATCH`` alerts that are due; how many were heard."""
@@ -56,7 +58,10 @@ class AlertSender:
         problem = None if self._url is None else await self._post(self._url, alert)
         if problem is None:
             await alerts.mark_told(self._db, alert)
+            if self._url is not None:
+                metrics.WEBHOOK_DELIVERIES.labels("delivered").inc()
             return True
+        metrics.WEBHOOK_DELIVERIES.labels("gave_up" if alert.told else "failed").inc()
         log.warning("alert_not_heard", kind=alert.kind, subject=alert.subject, tries=alert.tries, problem=problem,
                     consequence="nobody is told any more" if alert.told else "tried again")  # fmt: skip
         return False

@@ -7,10 +7,10 @@ only a courtesy that saves tokens.
 import orjson
 
 from agentfleet.domain.states import RunState
+from agentfleet.engine import tally
 from agentfleet.engine.ports import Publisher
 from agentfleet.store import runs
 from agentfleet.store.database import Database
-from agentfleet.telemetry import metrics
 
 BATCH = 200
 
@@ -34,7 +34,7 @@ class Canceller:
         error = orjson.dumps({"class": kind, "message": reason}).decode()
         ended = await runs.end(self._db, run_ids, state, data=error, error=error, tenant_id=tenant_id)
         for run in ended:
-            metrics.RUNS.labels(run.agent, run.state.value).inc()
+            tally.run_was_ended(run.agent, run.state)
         running = [step_id for run in ended for step_id in run.running_steps]
         if running:
             await self._publisher.revoke(running)

@@ -6,6 +6,7 @@ import structlog
 
 from agentfleet.domain.errors import LeaseLost
 from agentfleet.domain.model import Claimed, Settlement
+from agentfleet.engine import tally
 from agentfleet.engine.claim import Claims
 from agentfleet.engine.heartbeat import Held, Leases
 from agentfleet.engine.perform import Performer, interrupted
@@ -51,8 +52,8 @@ class Executor:
             held.settling = True
             ours = await self._settler(done, self.worker)
             log.debug("step_settled", seq=claimed.seq, kind=claimed.kind, outcome=done.event.value, ours=ours)
-            if ours and done.run_state is not None:
-                metrics.RUNS.labels(claimed.agent, done.run_state).inc()
+            if ours:
+                tally.run_ended(claimed.agent, claimed.kind, done)
             return done.event.value if ours else None
         finally:
             self._leases.release(held)

@@ -3,6 +3,7 @@
 from agentfleet.domain.alerts import AlertKind
 from agentfleet.store import alerts
 from agentfleet.store.database import Database
+from agentfleet.telemetry import metrics
 
 MOST = 1_000
 """Dead letters of a tenant that are counted."""
@@ -18,6 +19,7 @@ class LetterWatch:
         """Open and resolve alerts; always 0, since looking is not progress."""
         told = {alert.subject for alert in await alerts.open_of(self._db, AlertKind.DEAD_LETTERS)}
         waiting = await alerts.open_letters(self._db, most=MOST)
+        metrics.DEAD_LETTERS_OPEN.set(sum(waiting.values()))
         for tenant_id, count in waiting.items():
             if tenant_id not in told:
                 shown = (

@@ -1,12 +1,12 @@
-"""Measure: how many steps are where, as gauges."""
+"""Measure: how many steps are where, and how full Postgres is, as gauges."""
 
-from agentfleet.store import steps
+from agentfleet.store import health, steps
 from agentfleet.store.database import Database
 from agentfleet.telemetry import metrics
 
 
 class Meter:
-    """Sets the gauges of open steps."""
+    """Sets the gauges of open steps and of connections."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -14,6 +14,9 @@ class Meter:
 
     async def run_once(self) -> int:
         """Set the gauges; how many steps are open."""
+        used, limit = await health.connections(self._db)
+        metrics.POSTGRES_CONNECTIONS.labels("used").set(used)
+        metrics.POSTGRES_CONNECTIONS.labels("limit").set(limit)
         counts = await steps.count(self._db)
         for pool, state in self._seen - {(c.pool, c.state) for c in counts}:
             metrics.STEPS_OPEN.labels(pool, state).set(0)

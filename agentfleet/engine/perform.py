@@ -30,6 +30,7 @@ from agentfleet.domain.model import Bundle, Claimed, Settlement, StepKind
 from agentfleet.domain.plan import Continue, LoopState, Rules, after_reason, after_tool
 from agentfleet.domain.retry import RetryPolicy
 from agentfleet.domain.verdicts import Verdict, classify
+from agentfleet.engine import tally
 from agentfleet.engine.batch import BatchLane, Wait
 from agentfleet.engine.budget import Reserver
 from agentfleet.engine.ports import Deltas, Reasoned, Reasoner, ReasonRequest, Toolbox, ToolResult
@@ -77,7 +78,7 @@ class Performer:
         except Exception as error:  # noqa: BLE001  # the verdict table decides what it was
             done = self.failed(claimed, error, policy)
         metrics.STEP_DURATION.labels(claimed.kind.value).observe(time.monotonic() - started)
-        metrics.STEPS.labels(claimed.pool, claimed.kind.value, _outcome(done)).inc()
+        tally.attempt_ended(claimed, done)
         return done
 
     def failed(self, claimed: Claimed, error: BaseException, policy: RetryPolicy | None = None) -> Settlement:
@@ -200,16 +201,3 @@ def interrupted(claimed: Claimed, reason: BaseException) -> BaseException:
     if claimed.effect == "unsafe":
         return EffectUnknown(f"{claimed.name} was cut off: {reason}")
     return reason
-
-
-def _outcome(done: Settlement) -> str:
-    """The outcome label of ``agentfleet_steps_total``."""
-    if done.verdict is None:
-        return "ok"
-    match done.verdict:
-        case Verdict.RETRY_AT | Verdict.OVERLOADED | Verdict.PARK | Verdict.PERMANENT | Verdict.BACKOFF:
-            return "model_error"
-        case Verdict.UNKNOWN_EFFECT | Verdict.UNCLASSIFIED:
-            return "tool_error"
-        case _:
-            return "infra_error"

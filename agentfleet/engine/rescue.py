@@ -20,6 +20,7 @@ from agentfleet.domain.errors import EffectUnknown, LeaseExpired, StepError
 from agentfleet.domain.retry import RetryPolicy
 from agentfleet.domain.settlement import failed
 from agentfleet.domain.waste import Cause
+from agentfleet.engine import tally
 from agentfleet.engine.ports import Publisher
 from agentfleet.engine.settle import Settler
 from agentfleet.store import steps
@@ -82,11 +83,10 @@ class Rescuer:
 
     async def _rescue(self, one: Expired) -> bool:
         jitter = random.random()
-        taken = await self._settler(
-            failed(one, _what_happened(one), self._policy, jitter=jitter, rescue=True, company=one.company),
-            one.worker or "",
-        )
+        done = failed(one, _what_happened(one), self._policy, jitter=jitter, rescue=True, company=one.company)
+        taken = await self._settler(done, one.worker or "")
         if taken:
+            tally.run_ended(one.agent, one.kind, done)
             metrics.RESCUED.inc()
             metrics.WASTED_TOKENS.labels(Cause.CRASHED.value).inc(one.prompt_tokens)
             metrics.RUN_RECOVERY.observe(one.overdue)

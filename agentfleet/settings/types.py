@@ -50,7 +50,7 @@ def _content(value: SecretStr | None) -> SecretStr | None:
         ) from None
 
 
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """Comma-separated."""
 WebhookUrl = Annotated[SecretStr | None, AfterValidator(_url)]

@@ -11,6 +11,12 @@ from agentfleet.store.migrate import needed, serves
 
 log = structlog.get_logger("agentfleet.store")
 
+CONNECTIONS = text("""
+    SELECT (SELECT sum(numbackends) FROM pg_stat_database)::int,
+           (SELECT sum(CASE name WHEN 'max_connections' THEN setting::int ELSE -setting::int END) FROM pg_settings
+            WHERE name IN ('max_connections', 'superuser_reserved_connections', 'reserved_connections'))::int
+""")
+"""pg_stat_activity hides the kind of other users' connections. `reserved_connections` came with Postgres 16."""
 TRIES = 20
 PAUSE = 1.0
 """Seconds between two tries to ask a database that was just reached and is away again."""
@@ -22,6 +28,13 @@ async def revision(db: Database) -> str | None:
         if await connection.scalar(text("SELECT to_regclass('alembic_version') IS NULL")):
             return None
         return await connection.scalar(text("SELECT version_num FROM alembic_version"))
+
+
+async def connections(db: Database) -> tuple[int, int]:
+    """Connections of everybody to the server, and how many those who are no superusers may have."""
+    async with db.reading() as connection:
+        row = (await connection.execute(CONNECTIONS)).one()
+        return row[0], row[1]
 
 
 async def require_schema(db: Database) -> None:
