@@ -13,6 +13,7 @@ from functools import partial
 
 from redis.asyncio import Redis
 
+from agentfleet.agents.bundle import bundle_of
 from agentfleet.agents.cached import CachedToolbox
 from agentfleet.agents.registry import Registry
 from agentfleet.agents.toolbox import AgentToolbox
@@ -191,8 +192,10 @@ async def worker(settings: Settings) -> AsyncGenerator[Serving]:
         release = settings.release or metrics.running_version()
         registry, shelf = Registry.load(settings.agents), answer_shelf(settings, redis)
         toolbox = CachedToolbox(AgentToolbox(registry, threads), registry, shelf, release=release)
+        bundles = Bundles(db)
+        await bundles.warm([bundle_of(agent).id for agent in registry.agents.values()])
         performer = Performer(
-            Bundles(db),
+            bundles,
             CachingReasoner(reasoner, shelf, toolbox.rules),
             toolbox,
             deltas,

@@ -50,7 +50,7 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "task_default_exchange": "",
         "task_create_missing_queues": False,
         # Steps wait on the network in one event loop: capacity is not a process count.
-        "worker_pool": "solo",
+        "worker_pool": "agentfleet.broker.pool:StepPool",
         "worker_concurrency": settings.worker_capacity,
         "worker_prefetch_multiplier": 1,
         "task_acks_late": True,

@@ -18,6 +18,7 @@ from kombu.common import ignore_errors
 
 from agentfleet.broker.loop import LoopThread, Serving
 from agentfleet.broker.transport import receive_rest
+from agentfleet.broker.warmup import SlowStart, WarmUp
 
 COLD_DRAIN = 0.0
 """Seconds that a cold shutdown (SIGQUIT) waits for steps before handing them back."""
@@ -30,10 +31,11 @@ EX_FAILURE = 1
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a step worker runs: ``serve`` builds it on the loop; it is drained for ``drain`` seconds."""
+    """What a step worker runs: ``serve`` builds it on the loop. It warms up and drains for so many seconds."""
 
     serve: Callable[[], AbstractAsyncContextManager[Serving]]
     drain: float
+    warm_up: float
 
 
 class StepLoop(bootsteps.StartStopStep):
@@ -46,8 +48,10 @@ class StepLoop(bootsteps.StartStopStep):
     work: ClassVar[Work]
 
     def create(self, parent: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]  # theirs has no types
+        warm_up = parent.warm_up = WarmUp(parent.concurrency, self.work.warm_up)
+
         def resting(running: int) -> bool:
-            return running >= parent.concurrency or not parent.app.amqp.queues.consume_from  # `cancel_consumer`
+            return running >= warm_up.window or not parent.app.amqp.queues.consume_from  # `cancel_consumer`
 
         parent.step_loop = LoopThread(self.work.serve, resting=resting, died=_end_worker)
         return parent.step_loop
@@ -102,11 +106,11 @@ class Grave(bootsteps.StartStopStep):
             ignore_errors(parent, receive_rest, parent.task_consumer.channel)
 
 
-def install(app: Celery, serve: Callable[[], AbstractAsyncContextManager[Serving]], *, drain: float) -> None:
-    """Make this app's worker a step worker. ``drain`` is in seconds."""
+def install(app: Celery, work: Work) -> None:
+    """Make this app's worker a step worker."""
     steps = cast("Any", app).steps
-    steps["worker"].add(type("StepLoop", (StepLoop,), {"work": Work(serve, drain)}))
-    steps["consumer"].add(Grave)
+    steps["worker"].add(type("StepLoop", (StepLoop,), {"work": work}))
+    steps["consumer"].update((Grave, SlowStart))
     signals.setup_logging.connect(_keep_logging, weak=False)
     # Celery warns root because it might unpickle what anybody sends. We accept JSON only.
     warnings.filterwarnings("ignore", "You're running the worker with superuser privileges", SecurityWarning)

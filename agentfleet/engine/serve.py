@@ -49,6 +49,11 @@ class StepServer:
         self._patience: asyncio.Timeout | None = None
         self._beating: asyncio.Task[None] | None = None
 
+    @property
+    def draining(self) -> bool:
+        """Whether it claims nothing any more."""
+        return self._draining
+
     def open(self) -> None:
         """Start the heartbeat."""
         self._beating = asyncio.create_task(self._beat())

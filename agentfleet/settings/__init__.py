@@ -143,6 +143,11 @@ class Settings(BaseSettings):
         le=20_000,
         description="Steps in flight per worker process. They wait on the network, so this is not a CPU count.",
     )
+    warm_up: float = Field(
+        default=10.0,
+        ge=0,
+        description="A new worker takes a 32nd of its capacity (but 16 steps) at first, twice as many after every fifth of this time, then all. 0: all at once.",
+    )
     tool_threads: int = Field(
         default=16, ge=1, le=500, description="Threads for tools that are not async, per worker process."
     )
@@ -225,9 +230,19 @@ class Settings(BaseSettings):
         description="Celery task events for Flower, sent only while it listens. `sampled` sends those of 1 step in 20.",
     )
 
+    flower_open: bool = Field(
+        default=False,
+        description="Let Flower start without credentials, on a loopback address only. Whoever reaches it may look; its buttons and its API stay locked.",
+    )
+
     # The ingress
     host: str = Field(default="127.0.0.1", description="Where the ingress listens.")
     port: int = Field(default=8080, ge=0, le=65535, description="Port of the ingress; 0 takes a free one.")
+    public_url: str = Field(
+        default="http://127.0.0.1:8080",
+        pattern=r"^https?://[^\s/]+(/[^\s?#]*)?$",
+        description="Where people's browsers reach the ingress: Flower links its tasks to the run pages there, `<this>/runs/<id>`.",
+    )
     public_docs: bool = Field(default=True, description="Serve /docs and /openapi.json.")
     max_body_bytes: int = Field(default=1_048_576, ge=1_024, description="Larger request bodies get a 413.")
     max_wait: float = Field(default=60.0, ge=0, description="Longest `Prefer: wait=` that is honoured.")

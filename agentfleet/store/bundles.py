@@ -1,5 +1,7 @@
 """What runs are pinned to: written once, kept for ever, remembered by every process."""
 
+from collections.abc import Sequence
+
 import orjson
 
 from agentfleet.domain.errors import Unserviceable
@@ -26,8 +28,12 @@ class Bundles:
     async def load(self, bundle_id: str) -> Bundle:
         """The bundle; raises ``Unserviceable`` when there is none."""
         if bundle_id not in self._known:
-            rows = await self._db.fetch(statements.FIND_BUNDLES, {"id": [bundle_id]})
-            if not rows:
-                raise Unserviceable(f"bundle {bundle_id} is not stored")
-            self._known[bundle_id] = Bundle(rows[0][0], rows[0][1], orjson.loads(rows[0][2]))
+            await self.warm([bundle_id])
+        if bundle_id not in self._known:
+            raise Unserviceable(f"bundle {bundle_id} is not stored")
         return self._known[bundle_id]
+
+    async def warm(self, bundle_ids: Sequence[str]) -> None:
+        """Remember those of these that are stored."""
+        for found, agent, spec in await self._db.fetch(statements.FIND_BUNDLES, {"id": list(bundle_ids)}):
+            self._known[found] = Bundle(found, agent, orjson.loads(spec))

@@ -170,10 +170,13 @@ def forget_led() -> None:
         gauge.set(math.nan)
 
 
-def serve(port: int, *, healthy: Callable[[], bool] = lambda: True) -> None:
+def serve(
+    port: int, *, healthy: Callable[[], bool] = lambda: True, unready: Callable[[], str | None] = lambda: None
+) -> None:
     """Say what runs, and serve the metrics on ``port`` unless it is 0. Call once per process.
 
-    Beside them is ``/healthz``: 200 while the process is ``healthy``, which another thread asks, otherwise 503.
+    Beside them are two probes, which another thread asks. ``/healthz``: 200 while the process is ``healthy``, otherwise
+    503. ``/readyz``: 200 when work can be expected of it, otherwise 503 and why not, which is what ``unready`` says.
     """
     BUILD_INFO.labels(running_version(), platform.python_version()).set(1)
     if not port:
@@ -181,9 +184,15 @@ def serve(port: int, *, healthy: Callable[[], bool] = lambda: True) -> None:
     metrics = cast("Any", exposition).make_wsgi_app(REGISTRY)
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if environ["PATH_INFO"] != "/healthz":
+        if (probe := probes.get(environ["PATH_INFO"])) is None:
             return metrics(environ, start_response)
-        status, body = ("200 OK", b"ok\n") if healthy() else ("503 Service Unavailable", b"stuck\n")
+    probes: dict[str, Callable[[], str | None]] = {
+        "/healthz": lambda: None if healthy() else "stuck",
+        "/readyz": lambda: unready() if healthy() else "stuck",
+    }
+        problem = probe()
+        body = f"{problem or 'ok'}\n".encode()
+        status = "200 OK" if problem is None else "503 Service Unavailable"
         start_response(status, [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))])
         return [body]
 
