@@ -30,6 +30,9 @@ def duties(parts: bootstrap.Reconciler) -> list[Duty]:
         Duty("prune_alerts", parts.alerts.prune, PRUNE_EVERY),
         Duty("survey", parts.surveyor.run_once, every * 5),
         Duty("measure", _quietly(parts), every * 5),
+        Duty("measure_load", parts.loads.run_once, every * 5),
+        Duty("tell_size", parts.scale_gauges.run_once, every * 5),
+        Duty("prune_loads", parts.loads.prune, PRUNE_EVERY),
         Duty("measure_redis", RoomMeter(parts.redis).run_once, every * 5),
     ]
 

@@ -36,6 +36,7 @@ from agentfleet.domain.retry import RetryPolicy
 from agentfleet.domain.webhooks import signing_key
 from agentfleet.engine.admit import Admitter
 from agentfleet.engine.alert import AlertSender
+from agentfleet.engine.autoscale import ScaleGauges
 from agentfleet.engine.batch import BatchLane
 from agentfleet.engine.budget import Reserver
 from agentfleet.engine.cancel import Canceller, Expirer
@@ -45,6 +46,7 @@ from agentfleet.engine.dispatch import Dispatcher
 from agentfleet.engine.execute import Executor
 from agentfleet.engine.heartbeat import Leases
 from agentfleet.engine.letters import LetterWatch
+from agentfleet.engine.loads import LoadMeter
 from agentfleet.engine.measure import Meter
 from agentfleet.engine.perform import Performer
 from agentfleet.engine.promote import Promoter
@@ -62,6 +64,7 @@ from agentfleet.provider.batch_result import read_result
 from agentfleet.provider.batches import make_batches
 from agentfleet.provider.caps import read_caps
 from agentfleet.provider.factory import make_reasoner
+from agentfleet.provider.models import group_of
 from agentfleet.provider.prices import worst_case
 from agentfleet.provider.published import PublishedLimits
 from agentfleet.provider.quota import Quota
@@ -112,6 +115,8 @@ class Reconciler:
     letters: LetterWatch
     surveyor: Surveyor
     published_limits: PublishedLimits | None
+    loads: LoadMeter
+    scale_gauges: ScaleGauges
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +264,8 @@ async def reconciler(settings: Settings) -> AsyncGenerator[Reconciler]:
             LetterWatch(db),
             Surveyor(db, admit),
             published_limits(settings, admit),
+            LoadMeter(db, admit, pool=settings.pool, group_of=group_of),
+            ScaleGauges(db),
         )
 
 

@@ -7,6 +7,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from agentfleet import failpoints
 from agentfleet.agents.registry import Registry
 from agentfleet.bootstrap.provider import check_accounts
+from agentfleet.bootstrap.scale import scale_policies
 from agentfleet.broker.eviction import refuse_eviction
 from agentfleet.domain.errors import InvalidInput
 from agentfleet.provider.caps import read_caps
@@ -25,6 +26,7 @@ def check(settings: Settings, *, agents: bool = False, provider: bool = False) -
         if value is None:
             raise InvalidInput(f"AGENTFLEET_{name}_URL", "is not set: give a URL, or use `agentfleet dev`")
     read_caps(settings.provider_limits)
+    scale_policies(settings)
     if provider:
         check_accounts(settings)
     if agents:

@@ -27,13 +27,15 @@ from sqlalchemy import (
 from agentfleet.domain.model import StepKind
 from agentfleet.domain.states import BLOCKED_ON, RUN_FINAL, RunState, StepState
 from agentfleet.store.departed import fate, run_tombstones, runs_ended
+from agentfleet.store.planning import expectations, pool_loads, scale_decisions
 from agentfleet.store.schema import NOW, metadata, one_of, run_id
 from agentfleet.store.spending import alerts, batch_items, batches, budget_holds, budgets
 
 __all__ = [
     "DEAD_LETTER_STATES", "EFFECTS", "NOW", "RUN_TABLES", "TENANT_TABLES", "alerts", "api_keys", "attempts",
-    "audit", "batch_items", "batches", "budget_holds", "budgets", "bundles", "dead_letters", "messages", "metadata",
-    "request_keys", "run_events", "run_tombstones", "runs", "steps", "tenants",
+    "audit", "batch_items", "batches", "budget_holds", "budgets", "bundles", "dead_letters", "expectations",
+    "messages", "metadata", "pool_loads",
+    "request_keys", "run_events", "run_tombstones", "runs", "scale_decisions", "steps", "tenants",
 ]  # fmt: skip
 
 EFFECTS = ("read", "idempotent", "unsafe")

@@ -148,7 +148,10 @@ PROVIDER_CAPACITY_SLOTS = Gauge(
     "agentfleet_provider_capacity_slots", "Steps in flight that the provider's limits allow a pool.", ["pool"]
 )
 SCALE_BOUND = Gauge(
-    "agentfleet_scale_bound", "1 for what decides a pool's size now (work, provider or max), else 0.", ["pool", "by"]
+    "agentfleet_scale_bound", "1 for what decides a pool's size now: work, provider, max or min.", ["pool", "by"]
+)
+SCALE_DECIDED = Gauge(
+    "agentfleet_scale_decided_timestamp_seconds", "When a pool's size was decided last, in Unix time.", ["pool"]
 )
 LEADER = Gauge("agentfleet_leader", "1 while this process leads its duty.", ["duty"])
 BUILD_INFO = Gauge("agentfleet_build_info", "Always 1; the labels say what runs.", ["version", "python"])
@@ -156,7 +159,7 @@ BUILD_INFO = Gauge("agentfleet_build_info", "Always 1; the labels say what runs.
 
 LED = (
     STEPS_OPEN, OLDEST_READY, OUTBOX_LAG, ADMISSION_QUEUE, BUCKET_LIMIT, ACCOUNT_PARKED, ALERTS_OPEN, REDIS_MEMORY,
-    POSTGRES_CONNECTIONS,
+    POSTGRES_CONNECTIONS, DESIRED_SLOTS, DESIRED_WORKERS, PROVIDER_CAPACITY_SLOTS, SCALE_BOUND, SCALE_DECIDED,
 )  # fmt: skip
 LED_WITHOUT_LABEL = (LEASE_EXPIRED, DEAD_LETTERS_OPEN, BATCHES_OPEN, BATCH_AGE, REDIS_EVICTS)
 """What only leaders tell, about the whole database."""

@@ -44,7 +44,7 @@ SMALL = {"authenticate", "bury_message", "find_bundles", "raise_alert", "save_bu
 WHOLE = {
     "runs_by_tenant": r"\(id (=|>=) ",
     "steps_run_id_key": r"\(run_id = ",
-    "steps_pkey": r"\(id = ",
+    "steps_pkey": r"\(\(?id (=|>=) ",
     "runs_pkey": r"\(id (=|>=) ",
 }
 """What must be among the conditions of an index, or else it is read as a whole."""
@@ -61,6 +61,7 @@ FUNCTIONS = {
     "agentfleet_worker_position": ["steps_pkey", "steps_dispatched"],
     "agentfleet_waits_since": ["steps_pkey", "attempts_pkey"],
     "agentfleet_pool_pace": ["attempts_pkey", "steps_pkey"],
+    "agentfleet_pool_load": ["steps_ready", "steps_dispatched", "steps_lease", "steps_due", "steps_admission"],
 }
 
 FILL = """

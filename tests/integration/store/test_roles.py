@@ -17,6 +17,7 @@ APP = {
     "tenants": ADD, "api_keys": ADD, "bundles": ADD, "request_keys": ADD, "messages": ADD, "run_events": ADD,
     "attempts": ADD, "audit": ADD, "runs": CHANGE, "steps": CHANGE, "dead_letters": CHANGE, "budgets": CHANGE,
     "budget_holds": {"SELECT", "INSERT", "DELETE"}, "batch_items": {"SELECT"}, "alembic_version": {"SELECT"},
+    "pool_loads": {"SELECT"}, "scale_decisions": CHANGE, "expectations": {"SELECT", "INSERT", "DELETE"},
     "run_tombstones": {"SELECT"},
 }  # fmt: skip
 FLEET = {table: EVERYTHING if table != "audit" else ADD for table in (*APP, "batches", "alerts")}
@@ -38,8 +39,8 @@ def test_a_role_has_these_grants_and_no_others(database_url, role, expected):
 
 def test_the_roles_cannot_log_in_and_bypass_nothing(database_url):
     query = "SELECT rolcanlogin, rolsuper, rolbypassrls FROM pg_roles WHERE rolname = ANY(%s)"
-    found = execute(database_url, query, ["agentfleet_app", "agentfleet_fleet"])
-    assert found == [(False, False, False)] * 2
+    found = execute(database_url, query, ["agentfleet_app", "agentfleet_fleet", "agentfleet_scaler"])
+    assert found == [(False, False, False)] * 3
 
 
 @pytest.mark.parametrize("statement", ["UPDATE audit SET actor = 'nobody'", "DELETE FROM audit", "TRUNCATE audit"])
@@ -111,11 +112,29 @@ def test_functions_that_look_past_row_level_security_have_a_fixed_search_path_an
         "agentfleet_pool_pace",
         "agentfleet_batch_time",
         "agentfleet_edit_first_message",
+        "agentfleet_pool_load",
     }
     for name, config, public, owner in found:
         assert config == ["search_path=pg_catalog, public, pg_temp"], name
         assert owner == "agentfleet_fleet", name
         assert public == (name == "agentfleet_pool_open"), name
+
+
+async def test_the_scaler_sees_how_much_there_is_to_do_and_nothing_else(db, database_url):
+    for state in (StepState.READY, StepState.DISPATCHED, StepState.RUNNING, StepState.WAITING, StepState.SUCCEEDED):
+        await make_step(db, state, tenant="rival")
+    await make_step(db, StepState.WAITING, due=600)
+    await make_step(db, StepState.WAITING, bucket="acme/opus")
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("GRANT SELECT ON test_clock TO agentfleet_scaler")
+        connection.execute("GRANT agentfleet_scaler TO CURRENT_USER")
+        connection.execute("SET ROLE agentfleet_scaler")
+        assert connection.execute("SELECT pool, steps FROM agentfleet_demand").fetchall() == [("default", 4)]
+        for table in (*APP, "alerts"):
+            granted = connection.execute("SELECT has_table_privilege(%s, 'SELECT, INSERT, UPDATE, DELETE')", [table])
+            assert granted.fetchone() == (False,), table
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("SELECT agentfleet_pool_load('default', 1)")
 
 
 def test_a_stranger_sees_nothing(database_url):
