@@ -24,6 +24,7 @@ from agentfleet import settings
 from agentfleet.api import openapi, problems
 from agentfleet.domain import errors, retry, states, verdicts
 from agentfleet.domain.model import StepKind
+from agentfleet.domain.retention import FOREVER
 from agentfleet.domain.retry import Bury, HandBack, RetryAfter, RetryDecision, RetryPolicy, SnoozeFor
 from agentfleet.domain.verdicts import VERDICTS, Verdict
 
@@ -224,12 +225,17 @@ def problem_table() -> str:
 def _sections() -> dict[str, list[str]]:
     """Heading → fields: a comment of one line above a group of fields is the group's heading."""
     found: dict[str, list[str]] = {}
-    for line in inspect.getsource(settings.Settings).splitlines():
+    for line in "".join(map(inspect.getsource, _parts())).splitlines():
         if heading := re.match(r" {4}# (.+)", line):
             found[heading[1]] = []
         elif (field := re.match(r" {4}(\w+): ", line)) and field[1] in settings.Settings.model_fields:
             found[next(reversed(found))].append(field[1])
     return found
+
+
+def _parts() -> list[type]:
+    """Our classes that the settings are made of."""
+    return [part for part in settings.Settings.__mro__ if part.__module__.startswith(settings.__name__)]
 
 
 def _variable(name: str, field: FieldInfo) -> str:
@@ -246,7 +252,7 @@ def _default(field: FieldInfo) -> str:
         case bool(value):
             return f"`{str(value).lower()}`"
         case float(value):
-            return f"`{value:g}`"
+            return f"`{value:g}`" if value < FOREVER else "`forever`"
         case value:
             return f"`{value}`"
 

@@ -14,6 +14,8 @@ from workers.loops import Duty, lead
 
 PRUNE_EVERY = 3_600.0
 """Seconds; what is kept for days need not be forgotten at once."""
+PRUNE_RUNS_EVERY = 600.0
+"""Seconds; so that runs are archived many at a time, and a store that was away is tried again soon."""
 
 
 def duties(parts: bootstrap.Reconciler) -> list[Duty]:
@@ -24,7 +26,8 @@ def duties(parts: bootstrap.Reconciler) -> list[Duty]:
         Duty("rescue", parts.rescuer.run_once, every),
         Duty("republish", parts.republisher.run_once, every),
         Duty("expire", parts.expirer.run_once, every),
-        Duty("prune_dead_letters", parts.pruner.run_once, PRUNE_EVERY),
+        Duty("prune", parts.pruner.run_once, PRUNE_EVERY),
+        Duty("prune_runs", parts.run_pruner.run_once, PRUNE_RUNS_EVERY),
         Duty("alert", parts.alerts.run_once, every * 5),
         Duty("watch_letters", parts.letters.run_once, every * 15),
         Duty("prune_alerts", parts.alerts.prune, PRUNE_EVERY),

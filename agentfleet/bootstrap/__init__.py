@@ -24,7 +24,9 @@ from agentfleet.bootstrap.provider import (
     provider_limits,
     published_limits,
 )
+from agentfleet.bootstrap.retention import pruner, run_pruner
 from agentfleet.bootstrap.servers import check, database, redis_client, servers
+from agentfleet.bootstrap.tracing import traced, with_spans
 from agentfleet.broker import names
 from agentfleet.broker.deltas import RedisDeltas
 from agentfleet.broker.loop import Serving
@@ -50,7 +52,7 @@ from agentfleet.engine.loads import LoadMeter
 from agentfleet.engine.measure import Meter
 from agentfleet.engine.perform import Performer
 from agentfleet.engine.promote import Promoter
-from agentfleet.engine.prune import Pruner
+from agentfleet.engine.prune import Pruner, RunPruner
 from agentfleet.engine.receive import Receiver
 from agentfleet.engine.replay import Undertaker
 from agentfleet.engine.republish import Republisher
@@ -110,6 +112,7 @@ class Reconciler:
     republisher: Republisher
     expirer: Expirer
     pruner: Pruner
+    run_pruner: RunPruner
     meter: Meter
     alerts: AlertSender
     letters: LetterWatch
@@ -149,6 +152,7 @@ def alert_sender(settings: Settings, db: Database) -> AlertSender:
 async def ingress(settings: Settings) -> AsyncGenerator[Ingress]:
     """The HTTP API's parts, connected."""
     async with AsyncExitStack() as stack:
+        stack.enter_context(traced(settings, "ingress", worker_name()))
         db, redis = await servers(stack, settings, APP_ROLE, "ingress")
         publisher = RedisPublisher(redis, prefix=settings.redis_prefix)
         canceller = Canceller(db, publisher)
@@ -169,6 +173,7 @@ async def ingress(settings: Settings) -> AsyncGenerator[Ingress]:
 async def worker(settings: Settings) -> AsyncGenerator[Serving]:
     """A step worker's parts, connected."""
     async with AsyncExitStack() as stack:
+        stack.enter_context(traced(settings, "steps", worker_name()))
         db, redis = await servers(stack, settings, FLEET_ROLE, "worker")
         publisher = RedisPublisher(redis, prefix=settings.redis_prefix)
         threads = ThreadPoolExecutor(settings.tool_threads, thread_name_prefix="tool")
@@ -201,7 +206,7 @@ async def worker(settings: Settings) -> AsyncGenerator[Serving]:
         await bundles.warm([bundle_of(agent).id for agent in registry.agents.values()])
         performer = Performer(
             bundles,
-            CachingReasoner(reasoner, shelf, toolbox.rules),
+            CachingReasoner(with_spans(reasoner, settings.provider), shelf, toolbox.rules),
             toolbox,
             deltas,
             retry_policy(settings),
@@ -258,7 +263,8 @@ async def reconciler(settings: Settings) -> AsyncGenerator[Reconciler]:
                 empty=partial(publisher.empty, settings.pool),
             ),
             Expirer(db, Canceller(db, publisher)),
-            Pruner(db, days=settings.dead_letter_retention),
+            pruner(settings, db),
+            run_pruner(settings, db),
             Meter(db),
             alerts,
             LetterWatch(db),

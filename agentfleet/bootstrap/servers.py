@@ -7,6 +7,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from agentfleet import failpoints
 from agentfleet.agents.registry import Registry
 from agentfleet.bootstrap.provider import check_accounts
+from agentfleet.bootstrap.retention import archive
 from agentfleet.bootstrap.scale import scale_policies
 from agentfleet.broker.eviction import refuse_eviction
 from agentfleet.domain.errors import InvalidInput
@@ -14,6 +15,7 @@ from agentfleet.provider.caps import read_caps
 from agentfleet.settings import Settings
 from agentfleet.store import health
 from agentfleet.store.database import FLEET_ROLE, Database, DatabaseConfig
+from agentfleet.telemetry import tracing
 
 
 def check(settings: Settings, *, agents: bool = False, provider: bool = False) -> None:
@@ -27,6 +29,9 @@ def check(settings: Settings, *, agents: bool = False, provider: bool = False) -
             raise InvalidInput(f"AGENTFLEET_{name}_URL", "is not set: give a URL, or use `agentfleet dev`")
     read_caps(settings.provider_limits)
     scale_policies(settings)
+    archive(settings)
+    if settings.tracing != "off":
+        tracing.require()
     if provider:
         check_accounts(settings)
     if agents:
@@ -46,6 +51,8 @@ def database(settings: Settings, role: str, process: str) -> Database:
             f"agentfleet-{process}",
             settings.pool_size,
             settings.statement_timeout,
+            direct_url=settings.database_direct_url,
+            pooler_prepares=settings.pooler_prepares,
         )
     )
 

@@ -19,6 +19,8 @@ class AlertKind(StrEnum):
     """Steps were given up on and wait for a decision. Subject: the tenant."""
     CONNECTIONS_80 = "connections_80"
     """Four fifths of a process's connections to the provider are in use. Subject: the worker."""
+    ARCHIVE_FAILING = "archive_failing"
+    """Runs that are due cannot be archived, so they are not deleted. Subject: the archive."""
 
 
 class AlertEvent(StrEnum):

@@ -7,6 +7,7 @@
     ├─ InvalidInput               the caller's fault: which field, what was expected
     ├─ NotFound · Conflict        the caller asked for what is not there, or for what cannot be
     ├─ LeaseLost                  this worker no longer owns the step
+    ├─ ArchiveFailed              what was to be kept cannot be stored or read
     └─ StepError                  everything that one attempt of a step can fail with
        ├─ ProviderError
        │  ├─ ProviderRateLimited  429: come back at ``retry_after``
@@ -62,6 +63,10 @@ class Conflict(AgentFleetError):
 
 class LeaseLost(AgentFleetError):
     """This worker no longer owns the step: its lease ended, or the run was cancelled."""
+
+
+class ArchiveFailed(AgentFleetError):
+    """The archive is not there, refuses, or has not stored what it was given."""
 
 
 class StepError(AgentFleetError):

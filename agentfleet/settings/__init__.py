@@ -6,13 +6,14 @@ Values come from the environment (prefix ``AGENTFLEET_``). Cross-checks fail at 
 import os
 from typing import Literal, Self
 
-from pydantic import AliasChoices, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AliasChoices, Field, FilePath, SecretStr, model_validator
+from pydantic_settings import SettingsConfigDict
 
+from agentfleet.settings.retention import RetentionSettings
 from agentfleet.settings.types import Names, Seconds, TextOrFile, WebhookKey, WebhookUrl
 
 
-class Settings(BaseSettings):
+class Settings(RetentionSettings):
     """The configuration of every process. Durations are seconds."""
 
     model_config = SettingsConfigDict(env_prefix="AGENTFLEET_", frozen=True, extra="ignore", populate_by_name=True)
@@ -24,7 +25,30 @@ class Settings(BaseSettings):
     )
     redis_url: str | None = Field(
         default=None,
-        description="Redis or Valkey 7 or newer, as redis://host:port/db. Unset: `dev` and `demo` embed one.",
+        description="Redis or Valkey 7 or newer, as redis://host:port/db; rediss:// with TLS; sentinel://host:port,host:port/master/db or sentinels://. Unset: `dev` and `demo` embed one.",
+    )
+    database_direct_url: str | None = Field(
+        default=None,
+        description="The same database without a pooler: leaders' locks and migrations need it where AGENTFLEET_DATABASE_URL leads to PgBouncer in transaction mode. Unset: that URL.",
+    )
+    pooler_prepares: bool = Field(
+        default=False,
+        description="The pooler before Postgres keeps prepared statements: PgBouncer 1.22 or newer with max_prepared_statements of 200 or more.",
+    )
+    redis_ca_file: FilePath | None = Field(
+        default=None,
+        description="The CA that signed Redis' certificate, as a PEM file, for rediss:// and sentinels://. Unset: the system's.",
+    )
+    redis_cert_file: FilePath | None = Field(
+        default=None, description="Our own certificate, if Redis wants one, as a PEM file."
+    )
+    redis_key_file: FilePath | None = Field(default=None, description="The key of that certificate, as a PEM file.")
+    redis_verify: Literal["full", "ca", "none"] = Field(
+        default="full",
+        description="What is checked of Redis' certificate: that a known CA signed it for this host, only who signed it, or nothing.",
+    )
+    sentinel_password: SecretStr | None = Field(
+        default=None, description="The password of the Sentinels, if they want one; Redis' own is in AGENTFLEET_REDIS_URL."
     )
     set_role: bool = Field(
         default=True,
@@ -284,6 +308,14 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = Field(
         default="json", description="One JSON object a line, or readable text."
     )
+    tracing: Literal["off", "otlp"] = Field(
+        default="off",
+        description="`otlp`: ingress and step workers send spans over OTLP/HTTP, as the standard OTEL_* variables say; needs `pip install 'agentfleet[tracing]'`. See docs/guides/tracing.md.",
+    )
+    tracing_content: bool = Field(
+        default=False,
+        description="Spans tell what models, tools and users say, too, with secrets hidden and long texts cut.",
+    )
     metrics_port: int = Field(
         default=0,
         ge=0,
@@ -304,6 +336,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _cross_checks(self) -> Self:
+        if self.database_direct_url is not None and self.database_url is None:
+            raise ValueError("AGENTFLEET_DATABASE_DIRECT_URL is set and AGENTFLEET_DATABASE_URL is not: set both, or none")
         if self.heartbeat * 2 > self.lease:
             raise ValueError(
                 f"AGENTFLEET_LEASE ({self.lease:g} s) must be at least twice AGENTFLEET_HEARTBEAT ({self.heartbeat:g} s): one missed heartbeat must not lose a lease"

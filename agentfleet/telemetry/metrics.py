@@ -84,6 +84,10 @@ BATCH_ITEMS = Counter(
     "agentfleet_batch_items_total", "Model calls of the batch lane: sent, and what became of them.", ["outcome"]
 )
 
+PRUNED = Counter("agentfleet_pruned_total", "Rows that were kept for long enough, and deleted.", ["what"])
+ARCHIVED_BYTES = Counter("agentfleet_archived_bytes_total", "What was archived, compressed.")
+ARCHIVE_FAILURES = Counter("agentfleet_archive_failures_total", "Times that the archive failed; nothing was deleted.")
+
 STEP_DURATION = Histogram(
     "agentfleet_step_duration_seconds", "From claimed to settled.", ["kind"], buckets=STEP_BUCKETS
 )
@@ -185,14 +189,14 @@ def serve(
     if not port:
         return
     metrics = cast("Any", exposition).make_wsgi_app(REGISTRY)
-
-    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if (probe := probes.get(environ["PATH_INFO"])) is None:
-            return metrics(environ, start_response)
     probes: dict[str, Callable[[], str | None]] = {
         "/healthz": lambda: None if healthy() else "stuck",
         "/readyz": lambda: unready() if healthy() else "stuck",
     }
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if (probe := probes.get(environ["PATH_INFO"])) is None:
+            return metrics(environ, start_response)
         problem = probe()
         body = f"{problem or 'ok'}\n".encode()
         status = "200 OK" if problem is None else "503 Service Unavailable"

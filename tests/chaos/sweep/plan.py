@@ -35,6 +35,10 @@ UNREACHED = {
         "one row each: what a death leaves untold is told by the next round, see tests/integration/engine/test_alert.py",
     ),
     **dict.fromkeys(("read_waiting", "sum_usage"), "reads for people, who ask again"),
+    **dict.fromkeys(
+        ("archive", "due_runs", "export_runs", "forget_runs", "prune_request_keys", "strip_runs"),
+        "of retention, whose deaths are in tests/retention/test_deaths.py",
+    ),
     "lock_reviews": "travels in one round trip with replay_dead_letters, which is the point",
     **dict.fromkeys(
         (
@@ -98,6 +102,8 @@ ROUTES = (
     Route("end_runs", "reconciler", "deadline", {IDEMPOTENT: 1, UNSAFE: 1}),
     Route("count_steps", "reconciler", "idle", ANY),
     Route("prune_dead_letters", "reconciler", "idle", ANY),
+    Route("prune_batches", "reconciler", "idle", ANY),
+    Route("prune_tombstones", "reconciler", "idle", ANY),
     Route("authenticate", "ingress", "post", ANY),
     Route("save_bundle", "ingress", "post", ANY),
     Route("submit_runs", "ingress", "post", ANY),

@@ -22,6 +22,8 @@ budget AS (INSERT INTO budgets (id, tenant_id) SELECT budget, tenant FROM given)
 held AS (
     INSERT INTO budget_holds (budget_id, step_id, steps, tool_calls, tokens, cost_usd)
     SELECT budget, step, 1, 0, 0, 0 FROM given
+), gone AS (
+    INSERT INTO run_tombstones (id, tenant_id, state, finished_at) SELECT step, tenant, 'succeeded', now() FROM given
 )
 INSERT INTO batch_items (step_id, state) SELECT step, 'sending' FROM given
 """
