@@ -11,7 +11,20 @@ from starlette.exceptions import HTTPException
 from starlette.routing import request_response
 
 from agentfleet import bootstrap
-from agentfleet.api import budgets, catalogue, dead_letters, description, events, health, replays, runs, steps, usage
+from agentfleet.api import (
+    autoscale,
+    budgets,
+    catalogue,
+    dead_letters,
+    description,
+    events,
+    expectations,
+    health,
+    replays,
+    runs,
+    steps,
+    usage,
+)
 from agentfleet.api.auth import Authenticated
 from agentfleet.api.edge import Edge
 from agentfleet.api.problems import METHOD_NOT_ALLOWED
@@ -28,6 +41,8 @@ ROUTERS: Final = (
     usage.router,
     dead_letters.router,
     catalogue.router,
+    autoscale.router,
+    expectations.router,
     health.router,
 )
 ROUTES: Final = tuple(route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute))
@@ -76,7 +91,8 @@ def create_app(settings: Settings, ingress: bootstrap.Ingress | None = None) -> 
     app.router.routes.extend(ROUTES)  # included routers would be matched twice for every request
     app.add_exception_handler(HTTPException, _answer)
     app.add_exception_handler(RequestValidationError, _answer)
-    app.add_middleware(Authenticated)
+    token = settings.internal_token
+    app.add_middleware(Authenticated, token=None if token is None else token.get_secret_value())
     app.add_middleware(Edge, max_body=settings.max_body_bytes)
     return app
 

@@ -1,5 +1,8 @@
-"""Who is asking. Everything under ``/v1`` is behind a key by construction: no route can forget to ask."""
+"""Who is asking. Everything under ``/v1`` is behind a key by construction, and what is under ``/internal`` behind the
+fleet's own token: no route can forget to ask.
+"""
 
+import hmac
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -12,6 +15,7 @@ from agentfleet.api.problems import UNAUTHENTICATED, Problem
 from agentfleet.store.api_keys import Principal
 
 PROTECTED: Final = "/v1"
+INTERNAL: Final = "/internal"
 PRINCIPAL: Final = "agentfleet.principal"
 """Where the asker stands in the ASGI scope."""
 KEY: Final = re.compile(r"af_[A-Za-z0-9_-]{20,200}")
@@ -19,6 +23,7 @@ REMEMBER_HIT: Final = 30.0
 """Seconds that a revoked key goes on working in a process that has seen it."""
 REMEMBER_MISS: Final = 5.0
 """Seconds that a key which has just been made may stay unknown to a process that has seen it too early."""
+ASK: Final = {"WWW-Authenticate": 'Bearer realm="agentfleet-internal"'}
 MAX_REMEMBERED: Final = 10_000
 """Hits and misses are counted apart, so that guesses cannot push the real keys out."""
 
@@ -52,13 +57,15 @@ class Authenticator:
 
 
 class Authenticated:
-    """Lets nobody past ``/v1`` without a key; raises ``Problem`` (401)."""
+    """Lets nobody past ``/v1`` without a key, nor past ``/internal`` without ``token``; raises ``Problem`` (401)."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, *, token: str | None = None) -> None:
+        self._app, self._token = app, token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and _protected(scope["path"]):
+        if scope["type"] == "http" and _under(scope["path"], INTERNAL):
+            self._require_token(scope)
+        elif scope["type"] == "http" and _under(scope["path"], PROTECTED):
             authenticate: Authenticator = scope["app"].state.services.authenticate
             key = _bearer(scope)
             who = await authenticate(key) if key is not None else None
@@ -67,6 +74,15 @@ class Authenticated:
             scope[PRINCIPAL] = who
         await self._app(scope, receive, send)
 
+    def _require_token(self, scope: Scope) -> None:
+        if self._token is None:
+            raise Problem(
+                UNAUTHENTICATED, "AGENTFLEET_INTERNAL_TOKEN is not set here, so nobody may ask this.", headers=ASK
+            )
+        given = _bearer(scope)
+        if given is None or not hmac.compare_digest(given.encode(), self._token.encode()):
+            raise Problem(UNAUTHENTICATED, "Send `Authorization: Bearer` with AGENTFLEET_INTERNAL_TOKEN.", headers=ASK)
+
 
 def principal(request: Request) -> Principal:
     """Who is asking; for routes under ``/v1``."""
@@ -74,8 +90,8 @@ def principal(request: Request) -> Principal:
     return who
 
 
-def _protected(path: str) -> bool:
-    return path.startswith(PROTECTED) and path[len(PROTECTED) :][:1] in {"", "/"}
+def _under(path: str, stem: str) -> bool:
+    return path.startswith(stem) and path[len(stem) :][:1] in {"", "/"}
 
 
 def _bearer(scope: Scope) -> str | None:

@@ -28,6 +28,7 @@ BY_OPERATION: Final[dict[str, tuple[Kind, ...]]] = {
     "replayDeadLetter": (problems.DEAD_LETTER_CLOSED, problems.EDIT_REFUSED),
     "skipDeadLetter": (problems.DEAD_LETTER_CLOSED, problems.EDIT_REFUSED),
     "discardDeadLetter": (problems.DEAD_LETTER_CLOSED,),
+    "getAutoscale": (problems.NOT_FOUND,),
 }  # fmt: skip
 BODIES: Final = {
     "createRun": schemas.RunRequest,
@@ -36,6 +37,7 @@ BODIES: Final = {
     "replayDeadLetter": schemas.ReplayEdit,
     "replayByFilter": schemas.ReplaysRequest,
     "skipDeadLetter": schemas.SkipRequest,
+    "createExpectation": schemas.ExpectationRequest,
 }
 OPTIONAL_BODIES: Final = {"replayDeadLetter"}
 MORE_MODELS: Final = (*BODIES.values(), schemas.Problem, schemas.Event, schemas.Delta)
@@ -90,6 +92,7 @@ def build(app: FastAPI) -> Json:
         found_schemas.pop(unused, None)
     components["securitySchemes"] = {
         "key": {"type": "http", "scheme": "bearer", "description": "An API key: `af_...`."},
+        "internal": {"type": "http", "scheme": "bearer", "description": "AGENTFLEET_INTERNAL_TOKEN of the fleet."},
     }
     for path, operations in found["paths"].items():
         for operation in operations.values():
@@ -99,8 +102,8 @@ def build(app: FastAPI) -> Json:
 
 def _complete(path: str, operation: Json) -> None:
     name = operation["operationId"]
-    protected = path.startswith(auth.PROTECTED)
-    operation["security"] = [{"key": []}] if protected else []
+    scheme = "key" if path.startswith(auth.PROTECTED) else "internal" if path.startswith(auth.INTERNAL) else None
+    operation["security"] = [] if scheme is None else [{scheme: []}]
     parameters: list[Json] = operation.setdefault("parameters", [])
     parameters += HEADERS.get(name, [])
     if name in BODIES:
@@ -121,7 +124,7 @@ def _complete(path: str, operation: Json) -> None:
         }
     if name == "getMetrics":
         responses["200"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
-    if protected:
+    if scheme is not None:
         _add_problems(name, path, operation, responses)
 
 

@@ -17,10 +17,12 @@ from agentfleet.api.recent import Recent
 from agentfleet.api.watch import Watch
 from agentfleet.api.why import Explainer
 from agentfleet.bootstrap import Ingress
+from agentfleet.bootstrap.scale import scale_policies
 from agentfleet.domain.budget import Budget, budget_from_json
 from agentfleet.domain.model import Bundle, NextStep
 from agentfleet.domain.plan import first_step
 from agentfleet.domain.waste import By
+from agentfleet.engine.autoscale import Autoscaler
 from agentfleet.engine.usage import Report, report
 from agentfleet.provider.prices import cost
 from agentfleet.store import api_keys, health
@@ -45,6 +47,7 @@ class Services:
     read_run: RunReader
     explain: Explainer
     report_usage: Recent[tuple[str, float, By], Report]
+    autoscale: Autoscaler
     watch: Watch
     deltas: DeltaReader
     pinned: Mapping[str, Bundle]
@@ -84,6 +87,7 @@ async def open_services(ingress: Ingress) -> AsyncGenerator[Services]:
             RunReader(ingress.db),
             Explainer(ingress.db),
             Recent(lambda asked: _usage(ingress, *asked)),
+            Autoscaler(ingress.db, scale_policies(ingress.settings)),
             watch,
             deltas,
             pinned,

@@ -1,7 +1,7 @@
 """What is announced. A past event stays in the list until it is removed; a month after its end it is forgotten."""
 
-from dataclasses import asdict
-from datetime import timedelta
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import delete, func, insert, select
@@ -18,21 +18,31 @@ MOST = 500
 KEEP = timedelta(days=30)
 
 
-async def add(db: Database, expectation: Expectation) -> str:
-    """Keep it; its id. Raises ``Conflict`` when there are too many."""
-    new = new_id()
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """An expectation, and when it begins next, or has begun if it is under way; ``None``: it is over."""
+
+    expectation: Expectation
+    next: datetime | None
+
+
+async def add(db: Database, expectation: Expectation) -> Announced:
+    """Keep it, under a new id. Raises ``Conflict`` when there are too many."""
+    kept = replace(expectation, id=new_id())
     async with db.reading() as connection:
         if (await connection.scalar(select(func.count()).select_from(expectations)) or 0) >= MOST:
             raise Conflict(f"there are {MOST} expectations, which are the most: remove what is over")
-        await connection.execute(insert(expectations).values({**asdict(expectation), "id": new}))
-    return new
+        await connection.execute(insert(expectations).values(asdict(kept)))
+        return await _announced(connection, kept)
 
 
-async def listed(db: Database) -> list[Expectation]:
+async def listed(db: Database) -> list[Announced]:
     """All of them, oldest first."""
     async with db.reading() as connection:
-        found = await connection.execute(select(expectations).order_by(expectations.c.id))
-        return [_expectation(row) for row in found]
+        found = [
+            _expectation(row) for row in await connection.execute(select(expectations).order_by(expectations.c.id))
+        ]
+        return [await _announced(connection, each) for each in found]
 
 
 async def remove(db: Database, expectation_id: str) -> bool:
@@ -54,6 +64,11 @@ async def prune(db: Database) -> int:
     async with db.reading() as connection:
         done = await connection.execute(delete(expectations).where(ended < func.agentfleet_now() - KEEP))
         return done.rowcount
+
+
+async def _announced(connection: AsyncConnection, expectation: Expectation) -> Announced:
+    now: datetime = (await connection.execute(select(func.agentfleet_now()))).scalar_one()
+    return Announced(expectation, expectation.begins(now) or expectation.next(now))
 
 
 def _expectation(row: Any) -> Expectation:

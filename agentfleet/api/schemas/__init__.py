@@ -2,6 +2,7 @@
 rows by ``documents``, and the tests check them against these models.
 """
 
+from agentfleet.api.schemas.autoscale import Autoscale, Expectation, ExpectationRequest, Expectations
 from agentfleet.api.schemas.base import Problem
 from agentfleet.api.schemas.budgets import Budgets, RunChange
 from agentfleet.api.schemas.dead_letters import (
@@ -26,6 +27,7 @@ from agentfleet.api.schemas.usage import UsageReport
 __all__ = [
     "Accepted",
     "Agents",
+    "Autoscale",
     "Budgets",
     "Clusters",
     "DeadLetter",
@@ -33,6 +35,9 @@ __all__ = [
     "DeadLetterPage",
     "Delta",
     "Event",
+    "Expectation",
+    "ExpectationRequest",
+    "Expectations",
     "LetterFilter",
     "Liveness",
     "Message",

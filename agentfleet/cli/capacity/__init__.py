@@ -2,7 +2,12 @@
 
 import click
 
+from agentfleet.cli.capacity.expect import expect
+
 
 @click.group()
 def capacity() -> None:
     """Simulate the autoscaler, plan a fleet, announce an expected event."""
+
+
+capacity.add_command(expect)

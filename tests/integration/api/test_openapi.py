@@ -42,11 +42,11 @@ def test_it_is_openapi_3_1_and_every_operation_has_a_name_and_words(described) -
 
 def test_every_route_says_who_may_call_it_and_what_may_go_wrong(described) -> None:
     for path, _, operation in operations(described):
-        protected = path.startswith("/v1")
-        assert operation["security"] == ([{"key": []}] if protected else [])
-        if protected:
+        scheme = {"/v1": "key", "/internal": "internal"}.get(path[: path.find("/", 1)])
+        assert operation["security"] == ([] if scheme is None else [{scheme: []}])
+        if scheme is not None:
             assert {"401", "500", "503"} <= set(operation["responses"])
-        assert ("404" in operation["responses"]) == ("{" in path)
+        assert ("404" in operation["responses"]) == ("{" in path or path == "/internal/autoscale")
     assert described["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
 
 
