@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from redis.asyncio import Redis
@@ -19,6 +20,12 @@ from agentfleet.dev.embedded import Urls, servers
 from agentfleet.store import migrate
 from agentfleet.store.database import APP_ROLE, FLEET_ROLE, Database, DatabaseConfig
 from tests.proxy import Proxy, proxied
+
+# No deadline and no complaint about slowness: a busy machine is not a broken rule.
+settings.register_profile(
+    "rules", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("rules")
 
 CLOCK = """
 CREATE TABLE test_clock (ahead interval NOT NULL);

@@ -16,10 +16,10 @@ from agentfleet.agents.toolbox import MAX_RESULT_BYTES
 from agentfleet.store import api_keys
 from tests.acceptance.fleet import TENANT, Fleet, Process, until
 from tests.chaos import hostile
-from tests.chaos.figures import Figures
+from tests.chaos.figures import Figures, nightly
 
 MIB = 1 << 20
-SIZES = (2 * MIB, 50 * MIB)
+SIZES = (2 * MIB, (50 if nightly() else 10) * MIB)
 PIECE = b"x" * 65_536
 QUEUE, AGENTS = "agentfleet.steps.default", "tests.chaos.sweep.agents"
 SEED, SENDERS = 11, 8
@@ -98,10 +98,10 @@ async def test_oversize_is_refused_in_constant_space(fleet: Fleet, figures: Figu
             return [len(message) for message in await redis.lrange(QUEUE, 0, -1)]  # pyright: ignore[reportGeneralTypeIssues]
 
         sizes = await until(sent, "the run with the large input is sent")
-        armed = await fleet.worker(agents=AGENTS, lease=30, heartbeat=5, failpoint="publish.after:kill@2")
+        armed = await fleet.worker(agents=AGENTS, lease=8, heartbeat=2, failpoint="publish.after:kill@2")
         await armed.wait()  # in the moment in which the step that follows both results is sent
         sizes += await until(sent, "it is there")
-    worker = await fleet.worker(agents=AGENTS, lease=30, heartbeat=5)
+    worker = await fleet.worker(agents=AGENTS, lease=8, heartbeat=2)
     await fleet.finished([run])
     [(longest,)] = fleet.query("SELECT max(octet_length(content)) FROM messages")
     assert longest < 3 * MAX_RESULT_BYTES, "two results and little else"

@@ -103,17 +103,18 @@ def test_a_malformed_line_is_an_error_of_the_provider(text: str) -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
 )
 
 
-@given(value=st.dictionaries(st.text(), JSON), indent=st.sampled_from([None, 1]))
+@given(value=st.dictionaries(st.text(), JSON, max_size=4), indent=st.sampled_from([None, 1]))
 def test_spans_hold_the_values_of_an_object(value: dict, indent: int | None) -> None:
     text = json.dumps(value, indent=indent)
     assert {key: json.loads(text[start:end]) for key, (start, end) in members(text).items()} == value
 
 
-@given(value=st.lists(JSON), indent=st.sampled_from([None, 1]))
+@given(value=st.lists(JSON, max_size=4), indent=st.sampled_from([None, 1]))
 def test_spans_hold_the_values_of_a_list(value: list, indent: int | None) -> None:
     text = json.dumps(value, indent=indent)
     assert [json.loads(text[start:end]) for start, end in elements(text)] == value
