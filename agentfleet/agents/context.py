@@ -11,6 +11,7 @@ import structlog
 from agentfleet.domain.budget import Left, Progress
 from agentfleet.domain.keys import effect_key
 from agentfleet.domain.model import Claimed
+from agentfleet.telemetry import tracing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,9 @@ class ToolContext:
     tenant's day still allows beside this call, as known when it began; ``None``: without ceiling."""
     metadata: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     """What the producer attached to the run."""
+    traceparent: str | None = None
+    """W3C Trace Context: send it as the header of this name with what the tool calls. Of this call's span while tracing
+    is on, otherwise what the producer sent along, if anything."""
 
     @property
     def effect_key(self) -> str:
@@ -65,4 +69,5 @@ class ToolContext:
             progress=claimed.progress,
             budget_left=claimed.left,
             metadata=claimed.metadata,
+            traceparent=tracing.traceparent() or claimed.traceparent,
         )

@@ -23,6 +23,7 @@ from agentfleet.domain.model import Bundle, Claimed
 from agentfleet.domain.plan import Rules
 from agentfleet.domain.routing import route_from_json
 from agentfleet.engine.ports import ToolResult
+from agentfleet.telemetry import genai, tracing
 
 MAX_RESULT_BYTES = 256 * 1024
 """More text than this is no answer but a dump: it would fill the model's context window."""
@@ -66,15 +67,22 @@ class AgentToolbox:
             keywords = tool.parse(arguments)
         except ValidationError as error:
             return _error(f"the arguments are not valid: {compact(error)}")
-        context = ToolContext.of(claimed, call_id)
-        try:
-            result = await invoke(tool, context, keywords, self._threads, unsafe=claimed.effect == "unsafe")
-        except StepError:
-            raise
-        except (Exception, SystemExit) as error:  # a tool may raise anything, and the model may mend it
-            context.log.warning("tool_raised", tool=tool.name, exc_info=True)
-            return _error(f"{type(error).__name__}: {error}")
-        return _answer(result)
+        with tracing.tool(claimed, call_id) as span:
+            if span.content:
+                span.set(genai.arguments_content(arguments))
+            context = ToolContext.of(claimed, call_id)
+            try:
+                result = await invoke(tool, context, keywords, self._threads, unsafe=claimed.effect == "unsafe")
+            except StepError:
+                raise
+            except (Exception, SystemExit) as error:  # a tool may raise anything, and the model may mend it
+                span.fail(type(error).__name__)
+                context.log.warning("tool_raised", tool=tool.name, exc_info=True)
+                return _error(f"{type(error).__name__}: {error}")
+            answer = _answer(result)
+            if span.content:
+                span.set(genai.result_content(answer.content))
+            return answer
 
     def _find(self, claimed: Claimed) -> Tool[..., Any] | None:
         """The tool, or ``None`` when the model invented it: the run's bundle has no effect for that name."""

@@ -16,6 +16,7 @@ from agentfleet.api.preferences import applied, wait_seconds
 from agentfleet.api.problems import Problem
 from agentfleet.api.services import services
 from agentfleet.api.submissions import new_run
+from agentfleet.api.tracing import accepting, tell
 from agentfleet.api.waiting import settled_or_not
 from agentfleet.api.watch import SETTLED
 from agentfleet.domain.states import RunState
@@ -36,11 +37,13 @@ router = APIRouter(tags=["runs"])
 async def create_run(request: Request) -> Response:
     """Accept a run. The 202 is sent after the commit: the run will be worked on, whatever dies from now on."""
     parts, tenant_id = services(request), principal(request).tenant_id
-    run = new_run(request, await read_object(request), parts)
-    await parts.ingress.bundles.save(parts.pinned[run.agent])
-    if run.parent_run_id is not None:
-        await adopt(request, run.parent_run_id)
-    submitted = await parts.ingress.submit(tenant_id, run)
+    with accepting(request) as span:
+        run = new_run(request, await read_object(request), parts)
+        await parts.ingress.bundles.save(parts.pinned[run.agent])
+        if run.parent_run_id is not None:
+            await adopt(request, run.parent_run_id)
+        submitted = await parts.ingress.submit(tenant_id, run)
+        tell(span, tenant_id, run, submitted)
     headers = {"Location": f"/v1/runs/{submitted.run_id}"}
     if submitted.replayed:
         headers["Idempotency-Replayed"] = "true"

@@ -18,6 +18,7 @@ from agentfleet.domain.batch import LANE, choose_lane
 from agentfleet.domain.durations import parse_duration
 from agentfleet.domain.keys import fingerprint
 from agentfleet.store.runs import NewRun
+from agentfleet.telemetry import tracing
 
 FIELDS: Final = ("agent", "input", "priority", "metadata", "deadline", "lane", "parent_run_id")
 LANES: Final = ("batch", "direct")
@@ -189,5 +190,8 @@ def _parent(body: Mapping[str, Any], faults: list[Fault]) -> str | None:
 
 
 def _traceparent(request: Request) -> str | None:
+    """What the run's spans link to: the span of its acceptance, or what the client sent, if that is valid."""
+    if (here := tracing.traceparent()) is not None:
+        return here
     value = request.headers.get("traceparent")
     return value if value is not None and TRACEPARENT.fullmatch(value) else None

@@ -10,6 +10,7 @@ from agentfleet.client.dead_letters import DeadLetters
 from agentfleet.client.errors import WaitTimeout
 from agentfleet.client.models import SETTLED, AgentInfo, Budgets, Event, Run, Step, UsageReport
 from agentfleet.client.stream import follow
+from agentfleet.client.tracing import trace_headers
 from agentfleet.client.transport import Transport
 
 LONG_POLL: Final = 30
@@ -52,7 +53,8 @@ class Client(DeadLetters):
         ``key`` makes it one run however often it is submitted, by whichever process; without one, this call's own
         retries still make one run. ``deadline`` is in seconds from now, or a text like ``6h``; with
         ``lane="batch"`` the run uses it to wait for Message Batches, at half the price. A run with
-        ``parent_run_id`` spends from that run's budget, too, and is cancelled with it.
+        ``parent_run_id`` spends from that run's budget, too, and is cancelled with it. When the caller is inside an
+        OpenTelemetry span, the run is linked to it.
         """
         body = {
             "agent": agent,
@@ -64,7 +66,7 @@ class Client(DeadLetters):
             "parent_run_id": parent_run_id,
         }
         body = {name: value for name, value in body.items() if value is not None}
-        headers = {"Idempotency-Key": key or str(uuid.uuid4())}
+        headers = {"Idempotency-Key": key or str(uuid.uuid4()), **trace_headers()}
         return Run.model_validate(self._transport.json("POST", "/v1/runs", body=body, headers=headers))
 
     def get(self, run_id: str) -> Run:

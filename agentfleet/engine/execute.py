@@ -12,7 +12,8 @@ from agentfleet.engine.heartbeat import Held, Leases
 from agentfleet.engine.perform import Performer, interrupted
 from agentfleet.engine.settle import Settler
 from agentfleet.store.database import LOST_CONNECTION
-from agentfleet.telemetry import metrics
+from agentfleet.telemetry import metrics, tracing
+from agentfleet.telemetry.spans import Span
 
 log = structlog.get_logger("agentfleet.step")
 
@@ -43,20 +44,28 @@ class Executor:
             fence=claimed.fence,
             trace_id=_trace_id(claimed),
         )
-        held = self._leases.hold(claimed, asked_at=asked_at)
-        try:
-            stopped = held.stopped_by  # claimed in the moment of a stop: nothing has begun
-            done = await self._perform(held) if stopped is None else self._performer.failed(claimed, stopped)
-            if done is None:
-                return None
-            held.settling = True
-            ours = await self._settler(done, self.worker)
-            log.debug("step_settled", seq=claimed.seq, kind=claimed.kind, outcome=done.event.value, ours=ours)
-            if ours:
-                tally.run_ended(claimed.agent, claimed.kind, done)
-            return done.event.value if ours else None
-        finally:
-            self._leases.release(held)
+        with tracing.step(claimed) as span:
+            held = self._leases.hold(claimed, asked_at=asked_at)
+            try:
+                return await self._attempt(held, span)
+            finally:
+                self._leases.release(held)
+
+    async def _attempt(self, held: Held, span: Span) -> str | None:
+        claimed, stopped = held.claimed, held.stopped_by  # stopped in the moment of its claim: nothing has begun
+        done = await self._perform(held) if stopped is None else self._performer.failed(claimed, stopped)
+        if done is None:
+            tracing.fenced(span)
+            return None
+        held.settling = True
+        tracing.settling(span, done)
+        ours = await self._settler(done, self.worker)
+        log.debug("step_settled", seq=claimed.seq, kind=claimed.kind, outcome=done.event.value, ours=ours)
+        if not ours:
+            tracing.fenced(span)
+            return None
+        tally.run_ended(claimed.agent, claimed.kind, done)
+        return done.event.value
 
     async def _claim(self, step_id: str) -> tuple[Claimed | None, float]:
         """The claimed step, and when the claim was sent, on the leases' clock. A lost connection is worth a second try.

@@ -72,6 +72,7 @@ class Answer:
     """What has arrived so far. Raises ``LookupError``, ``TypeError`` or ``ValueError`` when the stream is malformed."""
 
     def __init__(self) -> None:
+        self.id: str | None = None
         self.model = ""
         self.usage: Json = {}
         self.stop_reason: str | None = None
@@ -93,7 +94,7 @@ class Answer:
                 self.blocks.append(Block(event["content_block"]))
             case "message_start":
                 message = json.loads(data)["message"]
-                self.model, self.usage = message["model"], message["usage"]
+                self.model, self.usage, self.id = message["model"], message["usage"], message.get("id")
             case "message_delta":
                 event = json.loads(data)
                 self.stop_reason = event["delta"].get("stop_reason") or self.stop_reason

@@ -23,7 +23,9 @@ from agentfleet.provider.platforms import Endpoint
 from agentfleet.provider.prompt_cache import count_prompt_cache
 from agentfleet.provider.quota import Quota
 from agentfleet.provider.reservation import Reservation, Unmetered
+from agentfleet.provider.traced import chat, tell
 from agentfleet.provider.warmth import Turn, Warmth
+from agentfleet.telemetry.spans import Span
 
 
 class AnthropicReasoner:
@@ -63,7 +65,8 @@ class AnthropicReasoner:
     async def _ask(self, request: ReasonRequest, on_text: Callable[[str], None] | None, endpoint: Endpoint) -> Reasoned:
         async with self._turn(request, endpoint) as turn:
             reservation = await self._reserve(request, endpoint, warm=turn.warm)
-            reasoned = await self._call(request, on_text, endpoint, Watch(reservation, turn))
+            with chat(request, endpoint.account.platform) as span:
+                reasoned = await self._call(request, on_text, endpoint, Watch(reservation, turn), span)
         return replace(reasoned, account=endpoint.account.name)
 
     async def _may_ask_another(self, request: ReasonRequest, refused: set[str], failure: ProviderError) -> bool:
@@ -76,7 +79,12 @@ class AnthropicReasoner:
         return True
 
     async def _call(
-        self, request: ReasonRequest, on_text: Callable[[str], None] | None, endpoint: Endpoint, watch: "Watch"
+        self,
+        request: ReasonRequest,
+        on_text: Callable[[str], None] | None,
+        endpoint: Endpoint,
+        watch: "Watch",
+        span: Span,
     ) -> Reasoned:
         call, reservation = Call(request, on_text, watch), watch.reservation
         try:
@@ -91,6 +99,8 @@ class AnthropicReasoner:
             reservation.ended(call.answer.usage)
             if self._quota is not None:
                 self._quota.learn(request, reasoned.usage)
+            answer = call.answer
+            tell(span, reasoned, model=answer.model, message_id=answer.id, first_chunk=call.first_token)
             return reasoned
         # Raised out here: an error keeps the one that was being handled, and that one holds the API key.
         reservation.failed(failure, headers)

@@ -1,44 +1,28 @@
 """Logging: one JSON object a line, the same for our code and every library's. Nothing secret in it.
 
 A worker binds ``run_id``, ``step_id``, ``tenant_id``, ``attempt`` and ``trace_id`` when it claims, so every line that
-is written under a step says whose it is.
+is written under a step says whose it is. While a span is current, ``trace_id`` and ``span_id`` are the span's.
 """
 
 import logging
-import re
 import sys
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 
 import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-SECRET_KEY = re.compile(r"(?i)(api[_-]?key|authorization|password|secret|token$|cookie)")
-SECRET_VALUE = re.compile(r"(sk-ant-[\w-]{6,}|af_[\w-]{20,}|Bearer\s+[\w.~+/-]{8,}=*|(?<=://)[^/\s:@]*:[^/\s@]+(?=@))")
-"""Provider keys, our own keys, bearer headers, and user:password in URLs."""
-HIDDEN = "***"
+from agentfleet.telemetry.redaction import hide_field
+from agentfleet.telemetry.tracing import name_span
+
 CHATTY = ("uvicorn.access", "kombu", "amqp", "httpx2", "httpcore2", "anthropic", "asyncio", "alembic")
 """Loggers that say at info what belongs into debug, such as every request."""
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Hide secrets by field name and by shape, at any depth."""
-    return {key: _field(key, value) for key, value in event.items()}
-
-
-def _field(key: str, value: Any) -> Any:
-    return HIDDEN if isinstance(value, str) and SECRET_KEY.search(key) else _hide(value)
-
-
-def _hide(value: Any) -> Any:
-    if isinstance(value, str):
-        return SECRET_VALUE.sub(HIDDEN, value)
-    if isinstance(value, dict):
-        return {key: _field(str(key), item) for key, item in cast("dict[object, Any]", value).items()}
-    if isinstance(value, list | tuple):
-        return [_hide(item) for item in cast("list[Any]", value)]
-    return value
+    return {key: hide_field(key, value) for key, value in event.items()}
 
 
 def _dumps(event: EventDict, **_: Any) -> str:
@@ -49,6 +33,7 @@ def configure(level: str = "info", fmt: str = "json", *, process: str) -> None:
     """Send everything, the standard library's records included, to stderr in one format. Call once per process."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        name_span,
         lambda _logger, _method, event: {"process": process, **event},  # not a context variable: threads have their own
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import structlog
 
-from agentfleet.telemetry import logs
+from agentfleet.telemetry import logs, redaction
 
 Lines = Callable[[], list[dict[str, Any]]]
 SECRETS = {
@@ -90,7 +90,7 @@ def test_a_secret_is_hidden_wherever_it_stands(lines: Lines, what: str) -> None:
     log.error("raised", exc_info=_raised(RuntimeError(text)))
     assert len(lines()) == 5
     assert secret not in json.dumps(lines())
-    assert logs.HIDDEN in json.dumps(lines())
+    assert redaction.HIDDEN in json.dumps(lines())
 
 
 @pytest.mark.parametrize("field", ["api_key", "password", "Authorization", "client_secret", "access_token", "cookie"])
