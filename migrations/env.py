@@ -39,7 +39,8 @@ passed = context.config.attributes.get("connection")
 if passed is not None:
     migrate(passed)
 else:
-    url = Settings().database_url
+    settings = Settings()
+    url = settings.database_direct_url or settings.database_url
     if url is None:
         raise SystemExit("AGENTFLEET_DATABASE_URL is not set: which database should be migrated?")
     with create_engine(sqlalchemy_url(url), poolclass=pool.NullPool).connect() as connection:

@@ -8,14 +8,15 @@ import click
 @click.option("--check", is_flag=True, help="Change nothing: exit code 1 when there is something to migrate.")
 @click.pass_context
 def migrate(ctx: click.Context, *, post: bool, check: bool) -> None:
-    """Bring the database at AGENTFLEET_DATABASE_URL to the schema that this version needs. Running processes, which may
-    be of the version before, are not disturbed.
+    """Bring the database at AGENTFLEET_DATABASE_URL (behind a pooler: AGENTFLEET_DATABASE_DIRECT_URL) to the schema that
+    this version needs. Running processes, which may be of the version before, are not disturbed.
     """
     from agentfleet.cli.database import database_url
     from agentfleet.settings import Settings
     from agentfleet.store import migrate as schema
 
-    url = database_url(Settings())
+    settings = Settings()
+    url = settings.database_direct_url or database_url(settings)
     before, newest = schema.current(url)
     target = newest if post else schema.needed()
     if schema.is_newer(before):

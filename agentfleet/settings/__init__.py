@@ -48,7 +48,8 @@ class Settings(RetentionSettings):
         description="What is checked of Redis' certificate: that a known CA signed it for this host, only who signed it, or nothing.",
     )
     sentinel_password: SecretStr | None = Field(
-        default=None, description="The password of the Sentinels, if they want one; Redis' own is in AGENTFLEET_REDIS_URL."
+        default=None,
+        description="The password of the Sentinels, if they want one; Redis' own is in AGENTFLEET_REDIS_URL.",
     )
     set_role: bool = Field(
         default=True,
@@ -322,6 +323,7 @@ class Settings(RetentionSettings):
         le=65535,
         description="Prometheus port of workers and dispatchers; 0 serves none. The ingress serves /metrics itself.",
     )
+    metrics_host: str = Field(default="0.0.0.0", description="Where that port is opened.")  # noqa: S104
 
     # Database connections
     pool_size: int = Field(
@@ -337,7 +339,9 @@ class Settings(RetentionSettings):
     @model_validator(mode="after")
     def _cross_checks(self) -> Self:
         if self.database_direct_url is not None and self.database_url is None:
-            raise ValueError("AGENTFLEET_DATABASE_DIRECT_URL is set and AGENTFLEET_DATABASE_URL is not: set both, or none")
+            raise ValueError(
+                "AGENTFLEET_DATABASE_DIRECT_URL is set and AGENTFLEET_DATABASE_URL is not: set both, or none"
+            )
         if self.heartbeat * 2 > self.lease:
             raise ValueError(
                 f"AGENTFLEET_LEASE ({self.lease:g} s) must be at least twice AGENTFLEET_HEARTBEAT ({self.heartbeat:g} s): one missed heartbeat must not lose a lease"

@@ -21,6 +21,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from agentfleet.store.connection import SERVER_KEEPALIVE, Connection
+from agentfleet.store.session import SET_LOCAL, set_at_begin
 from agentfleet.store.statements import Statement
 
 log = structlog.get_logger("agentfleet.store")
@@ -68,7 +69,7 @@ lost the same server do not come back in step."""
 
 @dataclass(frozen=True, slots=True)
 class DatabaseConfig:
-    """How to connect. ``role`` is SET ROLE'd when given.
+    """How to connect. ``role`` is SET ROLE'd when given; ``direct_url`` leads past a pooler, to sessions of our own.
 
     ``statement_timeout``, and ``patience`` with a pool that has no free connection, are in seconds.
     """
@@ -79,22 +80,24 @@ class DatabaseConfig:
     pool_size: int = 4
     statement_timeout: float = 15.0
     patience: float = 5.0
+    direct_url: str | None = None
+    pooler_prepares: bool = False
 
     def arguments(self) -> dict[str, Any]:
         """For ``Connection.connect``."""
         return {
             "application_name": self.application_name,
-            "options": self.options(),
+            "session": {**self.session(), **SERVER_KEEPALIVE},
+            "pooler_prepares": self.pooler_prepares,
             "limit": self.statement_timeout + GRACE,
         }
 
-    def options(self) -> str:
-        """The session's settings, as libpq's ``options``."""
+    def session(self) -> dict[str, str]:
+        """What holds for every statement: set once where the session is ours, else in every transaction."""
         settings = {
             "statement_timeout": f"{int(self.statement_timeout * 1000)}",
             "lock_timeout": f"{int(min(LOCK_TIMEOUT, self.statement_timeout / 2) * 1000)}",
             "idle_in_transaction_session_timeout": "10000",
-            **SERVER_KEEPALIVE,
             # One plan per statement, made once: planning the settle statement costs more than running it. The arrays
             # decide everything, so a plan that was made on an empty table must not remember that it was empty.
             "plan_cache_mode": "force_generic_plan",
@@ -103,7 +106,7 @@ class DatabaseConfig:
         }
         if self.role is not None:
             settings["role"] = self.role
-        return " ".join(f"-c {name}={value}" for name, value in settings.items())
+        return settings
 
 
 def sqlalchemy_url(url: str) -> str:
@@ -174,6 +177,9 @@ class Database:
             pool_pre_ping=True,
             connect_args={**config.arguments(), "async_creator_fn": Connection.connect},
         )
+        session = config.session()
+        self._local = list(session), list(session.values())
+        set_at_begin(self.engine.sync_engine, session)
 
     async def open(self) -> None:
         """Connect; raises ``psycopg.OperationalError`` or ``PoolTimeout`` when the database cannot be reached."""
@@ -210,19 +216,36 @@ class Database:
 
     async def _fetch(self, statement: Statement, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         async with self._pool.connection() as connection:
+            if connection.pooled:
+                return await self._transact(connection, None, statement, params, None)
             cursor = await connection.execute(statement.sql, statement.values(params))
             return await cursor.fetchall() if cursor.description else []
 
     async def _fetch_locked(
         self, lock: Statement | None, statement: Statement, params: Mapping[str, Any], tenant_id: str | None
     ) -> list[tuple[Any, ...]]:
-        async with self._pool.connection() as connection, connection.pipeline(), connection.transaction():
+        async with self._pool.connection() as connection:
+            return await self._transact(connection, lock, statement, params, tenant_id)
+
+    async def _transact(
+        self,
+        connection: Connection,
+        lock: Statement | None,
+        statement: Statement,
+        params: Mapping[str, Any],
+        tenant_id: str | None,
+    ) -> list[tuple[Any, ...]]:
+        async with connection.pipeline():  # psycopg's own transaction() waits for each of its ends, and so do fetches
+            await connection.execute("BEGIN", prepare=False)
+            if connection.pooled:
+                await connection.execute(SET_LOCAL, self._local)
             if tenant_id is not None:
                 await connection.execute("SELECT set_config('agentfleet.tenant_id', $1, true)", (tenant_id,))
             if lock is not None:
                 await connection.execute(lock.sql, lock.values(params))
             cursor = await connection.execute(statement.sql, statement.values(params))
-            return await cursor.fetchall()
+            await connection.execute("COMMIT", prepare=False)
+        return await cursor.fetchall() if cursor.description else []
 
     @asynccontextmanager
     async def reading(self, tenant_id: str | None = None) -> AsyncGenerator[AsyncConnection]:

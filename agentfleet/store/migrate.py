@@ -19,6 +19,7 @@ from sqlalchemy import Connection, create_engine, exc, pool
 
 from agentfleet.domain.errors import Conflict
 from agentfleet.store.database import sqlalchemy_url
+from agentfleet.store.pooler import require_sessions
 
 log = structlog.get_logger("agentfleet.migrate")
 
@@ -76,8 +77,10 @@ def is_newer(found: str | None) -> bool:
 def upgrade(url: str, revision: str = "head") -> None:
     """Migrate; waits for another migration of the same database to end. A newer database is left as it is.
 
-    Raises ``Conflict`` when a table that has to change stays locked; what was not done yet is as it was.
+    Raises ``Conflict`` when a table that has to change stays locked; what was not done yet is as it was. Raises
+    ``InvalidInput`` behind a pooler in transaction mode.
     """
+    require_sessions(url, "the lock of migrations belongs to a session")
     with create_engine(sqlalchemy_url(url), poolclass=pool.NullPool).connect() as connection:
         found = MigrationContext.configure(connection).get_current_revision()
         if is_newer(found):

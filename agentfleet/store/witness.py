@@ -13,6 +13,7 @@ from sqlalchemy import Select, create_engine, distinct, func, or_, pool, select
 
 from agentfleet.domain.states import RUN_FINAL, RunState, StepEvent, StepState
 from agentfleet.store.database import DatabaseConfig, sqlalchemy_url
+from agentfleet.store.session import set_at_begin
 from agentfleet.store.tables import attempts, messages, run_events, runs, steps
 
 
@@ -68,8 +69,11 @@ class Witness:
 
     def __init__(self, url: str, role: str | None) -> None:
         config = DatabaseConfig(url, role, "agentfleet-witness")
-        arguments = {"options": config.options(), "application_name": config.application_name, "connect_timeout": 10}
+        arguments = {
+            "application_name": config.application_name, "connect_timeout": 10, "prepare_threshold": None,
+        }  # fmt: skip
         self._engine = create_engine(sqlalchemy_url(url), connect_args=arguments, poolclass=pool.StaticPool)
+        set_at_begin(self._engine, config.session(), always=True)
 
     def __enter__(self) -> Self:
         return self

@@ -118,7 +118,8 @@ def history(server_urls, template) -> Iterator[str]:
 
 def plan(url: str, role: str, statement: bytes, parameters: int) -> list[dict]:
     """Every node of the generic plan, as a hot connection of ``role`` makes it."""
-    options = DatabaseConfig(url, role, "test-plans").options()
+    session = DatabaseConfig(url, role, "test-plans").session()
+    options = " ".join(f"-c {name}={value}" for name, value in session.items())
     nulls = f"({', '.join(['NULL'] * parameters)})" if parameters else ""
     with psycopg.connect(url, autocommit=True, options=options) as connection:
         connection.execute(b"PREPARE hot AS " + statement)
