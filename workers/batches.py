@@ -31,7 +31,7 @@ def main() -> None:
     settings = Settings()
     bootstrap.check(settings, provider=True)
     logs.configure(settings.log_level, settings.log_format, process="batches")
-    metrics.serve(settings.metrics_port)
+    metrics.serve(settings.metrics_port, host=settings.metrics_host)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(settings))
 

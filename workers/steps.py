@@ -58,7 +58,9 @@ def main() -> None:
     bootstrap.check(settings, agents=True, provider=True)
     logs.configure(settings.log_level, settings.log_format, process="steps")
     readiness = Readiness()
-    metrics.serve(settings.metrics_port, healthy=readiness.healthy, unready=readiness.unready)
+    metrics.serve(
+        settings.metrics_port, host=settings.metrics_host, healthy=readiness.healthy, unready=readiness.unready
+    )
     worker_ready.connect(readiness.announce, weak=False)
     install(app, Work(readiness.serve, drain=settings.drain, warm_up=settings.warm_up))
     code = run(

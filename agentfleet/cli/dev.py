@@ -82,6 +82,7 @@ def introduce(stack: "Stack", talker: "Talker") -> None:
         "Simulator": env.simulator_url and f"{env.simulator_url}  (no ANTHROPIC_API_KEY: it answers in Claude's place)",
         "Postgres": env.database_url,
         "Redis": env.redis_url,
+        "Metrics": f"{stack.metrics_targets}  (for Prometheus' file_sd_configs)",
         "Logs": str(stack.logs),
     }
     for name, value in lines.items():

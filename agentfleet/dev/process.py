@@ -29,6 +29,8 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     port: int | None = None
     """Where it listens on 127.0.0.1: ready is who accepts a connection there. `None`: who says so on stdout."""
+    metrics_port: int | None = None
+    """Of 127.0.0.1; 0: a free one, which it is told. `None`: it serves none."""
 
     @property
     def name(self) -> str:
@@ -42,6 +44,10 @@ class Process:
     def __init__(self, program: Program, logs: Path) -> None:
         self.program = program
         self.log = logs / f"{program.name}.log"
+        self.metrics_port, self._environment = program.metrics_port, dict(program.environment)
+        if self.metrics_port == 0:
+            self.metrics_port = child.free_port()
+            self._environment["AGENTFLEET_METRICS_PORT"] = str(self.metrics_port)
         self._server: child.Server | None = None
         self._begun = 0.0
         self._log_offset = 0
@@ -69,7 +75,7 @@ class Process:
             [sys.executable, "-m", *self.program.arguments],
             Path.cwd(),
             self.log,
-            environment=child_environment(self.program.environment),
+            environment=child_environment(self._environment),
             death_signal=signal.SIGKILL,
             append=True,
         )

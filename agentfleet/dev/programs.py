@@ -62,22 +62,22 @@ def programs(options: StackOptions, settings: Settings, env: StackEnv) -> Iterat
         "AGENTFLEET_DATABASE_URL": env.database_url,
         "AGENTFLEET_REDIS_URL": env.redis_url,
         "AGENTFLEET_AGENTS": ",".join(agent_modules(options, settings)),
-        "AGENTFLEET_METRICS_PORT": "0",  # several processes cannot share the port that one setting names
+        "AGENTFLEET_METRICS_HOST": "127.0.0.1",
         **options.environment,
     }
     if env.simulator_url is not None:
         shared |= {"AGENTFLEET_PROVIDER_BASE_URL": env.simulator_url, "AGENTFLEET_PROVIDER_API_KEY": SIMULATOR_KEY}
         listen = ("--host", "127.0.0.1", "--port", env.simulator_url.rpartition(":")[2])
         yield Program("simulator", 1, ("agentfleet.simulator", *listen, *options.simulator))
-    steps = Program("steps", 1, ("workers.steps",), shared)
+    steps = Program("steps", 1, ("workers.steps",), shared, metrics_port=0)
     yield from (replace(steps, number=number) for number in range(1, options.workers + 1))
     ingress = {**shared, "AGENTFLEET_HOST": "127.0.0.1", "AGENTFLEET_PORT": env.api_url.rpartition(":")[2]}
-    yield Program("ingress", 1, ("workers.ingress",), ingress)
-    yield Program("dispatcher", 1, ("workers.dispatcher",), shared)
-    yield Program("reconciler", 1, ("workers.reconciler",), shared)
+    yield Program("ingress", 1, ("workers.ingress",), ingress, metrics_port=int(ingress["AGENTFLEET_PORT"]))
+    yield Program("dispatcher", 1, ("workers.dispatcher",), shared, metrics_port=0)
+    yield Program("reconciler", 1, ("workers.reconciler",), shared, metrics_port=0)
     if settings.provider == "anthropic":
-        yield Program("batches", 1, ("workers.batches",), shared)
+        yield Program("batches", 1, ("workers.batches",), shared, metrics_port=0)
     user, _, place = env.flower_url.removeprefix("http://").partition("@")
     host, _, port = place.partition(":")
     flower = {**shared, "FLOWER_ADDRESS": host, "FLOWER_PORT": port, "FLOWER_BASIC_AUTH": user}
-    yield Program("flower", 1, ("workers.flower",), flower, port=int(port))
+    yield Program("flower", 1, ("workers.flower",), flower, port=int(port), metrics_port=int(port))

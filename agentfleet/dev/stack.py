@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol, Self
 
 from agentfleet.agents.registry import Registry
@@ -24,6 +25,7 @@ from agentfleet.dev.errors import ServerFailed, StackFailed
 from agentfleet.dev.prepare import choose_port, usable_key
 from agentfleet.dev.process import Process
 from agentfleet.dev.programs import StackOptions, agent_modules, plan_env, programs
+from agentfleet.dev.targets import save_targets
 from agentfleet.settings import Settings
 from agentfleet.store import migrate
 
@@ -67,6 +69,8 @@ class Stack:
         self._processes: list[Process] = []
         self._exits = ExitStack()
         self.env: StackEnv
+        self.metrics_targets: Path
+        """A file for Prometheus' `file_sd_configs`."""
 
     def __enter__(self) -> Self:
         """Start everything and wait until it serves.
@@ -125,6 +129,7 @@ class Stack:
         self._processes = [Process(program, self.logs) for program in programs(self.options, settings, env)]
         for process in self._processes:
             process.log.unlink(missing_ok=True)  # of an earlier session; restarts append
+        self.metrics_targets = save_targets(self.data_dir, self._processes)
         exits.enter_context(self._stopping())
         self._launch(lambda process: process.program.kind == NEEDS_NO_SERVER)
         self._telling.progress("migrating the schema")

@@ -178,14 +178,19 @@ def forget_led() -> None:
 
 
 def serve(
-    port: int, *, healthy: Callable[[], bool] = lambda: True, unready: Callable[[], str | None] = lambda: None
+    port: int,
+    *,
+    host: str = "0.0.0.0",  # noqa: S104  # Prometheus is elsewhere
+    healthy: Callable[[], bool] = lambda: True,
+    unready: Callable[[], str | None] = lambda: None,
 ) -> None:
-    """Say what runs, and serve the metrics on ``port`` unless it is 0. Call once per process.
+    """Say what runs, and serve the metrics on ``host`` and ``port`` unless that is 0. Call once per process.
 
     Beside them are two probes, which another thread asks. ``/healthz``: 200 while the process is ``healthy``, otherwise
     503. ``/readyz``: 200 when work can be expected of it, otherwise 503 and why not, which is what ``unready`` says.
     """
     BUILD_INFO.labels(running_version(), platform.python_version()).set(1)
+    forget_led()  # a gauge begins at 0, which would be told by those who know nothing
     if not port:
         return
     metrics = cast("Any", exposition).make_wsgi_app(REGISTRY)
@@ -203,7 +208,7 @@ def serve(
         start_response(status, [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))])
         return [body]
 
-    server, _ = start_http_server(port)
+    server, _ = start_http_server(port, host)
     server.set_app(answer)
 
 

@@ -1,5 +1,6 @@
 """The parts of a stack that need no stack."""
 
+import json
 import socket
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from agentfleet.dev.errors import StackFailed
 from agentfleet.dev.prepare import choose_port
 from agentfleet.dev.process import Process, Program, announced
 from agentfleet.dev.programs import StackOptions, plan_env, programs
+from agentfleet.dev.targets import save_targets
 from agentfleet.settings import Settings
 
 URLS = Urls("postgresql://db", "redis://kv")
@@ -117,3 +119,15 @@ def test_a_process_that_ends_while_it_starts_quotes_its_log(tmp_path: Path) -> N
 )
 def test_ready_is_who_announces_it_on_a_line_of_its_own(output: str, ready: bool) -> None:
     assert announced(output) is ready
+
+
+def test_prometheus_is_told_of_every_process_that_has_metrics(tmp_path: Path) -> None:
+    env = plan_env(Settings(), URLS, 8080)
+    processes = [Process(program, tmp_path) for program in programs(StackOptions(workers=2), Settings(), env)]
+    found = json.loads(save_targets(tmp_path, processes).read_text())
+    kinds = [group["labels"]["process"] for group in found]
+    assert kinds == ["steps", "steps", "ingress", "dispatcher", "reconciler", "batches", "flower"]
+    places = [place for group in found for place in group["targets"]]
+    assert len(set(places)) == len(places)
+    assert "127.0.0.1:8080" in places
+    assert f"127.0.0.1:{env.flower_url.rpartition(':')[2]}" in places
