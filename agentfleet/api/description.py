@@ -24,7 +24,9 @@ BY_OPERATION: Final[dict[str, tuple[Kind, ...]]] = {
     ),
     "cancelRun": (problems.RUN_ENDED,),
     "changeRun": (problems.RUN_ENDED, problems.PRECONDITION_FAILED),
-    "streamEvents": (problems.INVALID_HEADER,),
+    "streamEvents": (problems.INVALID_HEADER, problems.DETAILS_GONE),
+    "listSteps": (problems.DETAILS_GONE,),
+    "listMessages": (problems.DETAILS_GONE,),
     "replayDeadLetter": (problems.DEAD_LETTER_CLOSED, problems.EDIT_REFUSED),
     "skipDeadLetter": (problems.DEAD_LETTER_CLOSED, problems.EDIT_REFUSED),
     "discardDeadLetter": (problems.DEAD_LETTER_CLOSED,),
@@ -136,6 +138,8 @@ def _add_problems(name: str, path: str, operation: Json, responses: Json) -> Non
         kinds.append(problems.INVALID_REQUEST)
     if "{" in path:
         kinds.append(problems.NOT_FOUND)
+    if "{run_id}" in path:
+        kinds.append(problems.RUN_GONE)
     by_status: dict[int, list[Kind]] = {}
     for kind in PROBLEMS.values():
         if kind in kinds:

@@ -1,5 +1,5 @@
 """Rows as JSON documents. Stored JSON texts go out byte for byte; a version of a run always gives the same bytes, but
-for ``waiting``, which is as of the answer.
+for ``waiting`` and ``expires_at``, which are as of the answer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,8 @@ from typing import Any
 import orjson
 
 from agentfleet.domain.model import StepKind
+from agentfleet.domain.retention import Keep
+from agentfleet.domain.states import RunState
 from agentfleet.domain.waiting import Waiting
 from agentfleet.store.clusters import Cluster
 from agentfleet.store.reads import Record
@@ -27,12 +29,12 @@ def accepted(run_id: str, agent: str, state: str, created_at: datetime) -> Docum
     return {"id": run_id, "status": state, "agent": agent, "created_at": when(created_at), "urls": urls(run_id)}
 
 
-def run(row: Record, model: str, why: Waiting | None, budget: Document) -> Document:
-    """A whole run, why it waits, and what it may spend."""
-    return {**run_summary(row, model, why), "budget": budget, "input": raw(row.input), "output": raw(row.output)}
+def run(row: Record, model: str, why: Waiting | None, budget: Document, keep: Keep) -> Document:
+    """A whole run, why it waits, what it may spend, and until when it is there."""
+    return {**run_summary(row, model, why, keep), "budget": budget, "input": raw(row.input), "output": raw(row.output)}
 
 
-def run_summary(row: Record, model: str, why: Waiting | None) -> Document:
+def run_summary(row: Record, model: str, why: Waiting | None, keep: Keep) -> Document:
     """A run without its large documents."""
     return {
         **accepted(str(row.id), row.agent, row.state, row.created_at),
@@ -58,6 +60,8 @@ def run_summary(row: Record, model: str, why: Waiting | None) -> Document:
         "started_at": when(row.started_at),
         "finished_at": when(row.finished_at),
         "deadline_at": when(row.deadline_at),
+        "expires_at": when(keep.expires_at(row.finished_at, succeeded=row.state == RunState.SUCCEEDED)),
+        "details_deleted_at": when(row.stripped_at),
     }
 
 

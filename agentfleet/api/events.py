@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 
 from agentfleet.api import documents
 from agentfleet.api.auth import principal
-from agentfleet.api.lookup import own_run
+from agentfleet.api.lookup import detailed_run, own_run
 from agentfleet.api.problems import INVALID_HEADER, Fault, Problem
 from agentfleet.api.services import Services, services
 from agentfleet.domain.states import RUN_FINAL, RunState
@@ -46,6 +46,7 @@ async def stream_events(
     after = after if seen is None else seen
     if row.state in RUN_FINAL and after >= row.event_seq:
         return Response(status_code=204)
+    row = await detailed_run(request, run_id)
     stream = _stream(parts, principal(request).tenant_id, row, after)
     return StreamingResponse(stream, headers=HEADERS, media_type="text/event-stream")
 

@@ -76,6 +76,19 @@ EDIT_REFUSED = _row(
     "The step cannot come back with this edit",
     "Read `detail`: what was said stays as it was said. Edit something else, or discard the dead letter.",
 )
+RUN_GONE = _row(
+    "run_gone",
+    410,
+    "The run ended long ago and was deleted",
+    "Read a run before its `expires_at`. Where `archived` is true, those who run the service can still read it.",
+)
+DETAILS_GONE = _row(
+    "details_gone",
+    410,
+    "The run's steps, messages and events were deleted",
+    "Read the run: its input, output, error and usage are still there. Where `archived` is true, those who run the"
+    " service can still read the rest.",
+)
 PRECONDITION_FAILED = _row(
     "precondition_failed",
     412,

@@ -82,8 +82,10 @@ async def list_runs(
         limit=limit + 1,
     )
     why = await parts.explain.briefly(tenant_id, rows[:limit])
+    keep = await parts.keep(tenant_id)
     found = [
-        documents.run_summary(row, await parts.model_of(row.bundle_id), why.get(str(row.id))) for row in rows[:limit]
+        documents.run_summary(row, await parts.model_of(row.bundle_id), why.get(str(row.id)), keep)
+        for row in rows[:limit]
     ]
     return listed(request, found, cursors.encode("runs", rows[limit - 1].id) if len(rows) > limit else None)
 

@@ -21,12 +21,14 @@ from agentfleet.bootstrap.scale import scale_policies
 from agentfleet.domain.budget import Budget, budget_from_json
 from agentfleet.domain.model import Bundle, NextStep
 from agentfleet.domain.plan import first_step
+from agentfleet.domain.retention import Keep
 from agentfleet.domain.waste import By
 from agentfleet.engine.autoscale import Autoscaler
 from agentfleet.engine.usage import Report, report
 from agentfleet.provider.prices import cost
 from agentfleet.store import api_keys, health
 from agentfleet.store.reads import Record
+from agentfleet.store.retention import keep_of
 
 
 class Limited(Protocol):
@@ -47,6 +49,7 @@ class Services:
     read_run: RunReader
     explain: Explainer
     report_usage: Recent[tuple[str, float, By], Report]
+    keep: Recent[str, Keep]
     autoscale: Autoscaler
     watch: Watch
     deltas: DeltaReader
@@ -67,7 +70,8 @@ class Services:
         """A run as clients see it; with ``why`` it is told what it waits for."""
         reason = await self.explain(row) if why else None
         budget = budget_documents.of_run(row, await self.budget_of(row))
-        return documents.run(row, await self.model_of(row.bundle_id), reason, budget)
+        keep = await self.keep(row.tenant_id)
+        return documents.run(row, await self.model_of(row.bundle_id), reason, budget, keep)
 
 
 @asynccontextmanager
@@ -87,6 +91,7 @@ async def open_services(ingress: Ingress) -> AsyncGenerator[Services]:
             RunReader(ingress.db),
             Explainer(ingress.db),
             Recent(lambda asked: _usage(ingress, *asked)),
+            Recent(lambda tenant_id: keep_of(ingress.db, tenant_id, ingress.settings.keep())),
             Autoscaler(ingress.db, scale_policies(ingress.settings)),
             watch,
             deltas,

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from agentfleet.api import cursors, documents, schemas
 from agentfleet.api.auth import principal
 from agentfleet.api.documents import Document
-from agentfleet.api.lookup import own_run
+from agentfleet.api.lookup import detailed_run
 from agentfleet.api.pages import Cursor, Limit, listed
 from agentfleet.api.services import services
 from agentfleet.store import reads
@@ -26,7 +26,7 @@ async def list_steps(
     limit: Limit = 50,
 ) -> Response:
     """The steps of a run, in the order in which they were created."""
-    run, db, tenant_id = await own_run(request, run_id), services(request).ingress.db, principal(request).tenant_id
+    run, db, tenant_id = await detailed_run(request, run_id), services(request).ingress.db, principal(request).tenant_id
     [after] = cursors.decode_numbers("steps", cursor, -1)
     rows = await reads.step_page(db, tenant_id, str(run.id), after=after, limit=limit + 1)
     found = [documents.step(row) for row in rows[:limit]]
@@ -41,7 +41,7 @@ async def list_steps(
 @router.get("/v1/runs/{run_id}/messages", operation_id="listMessages", response_model=schemas.MessagePage)
 async def list_messages(request: Request, run_id: str, cursor: Cursor = None, limit: Limit = 50) -> Response:
     """The conversation of a run, exactly as it was sent to the model and received from it."""
-    run, parts = await own_run(request, run_id), services(request)
+    run, parts = await detailed_run(request, run_id), services(request)
     turn, part = cursors.decode_numbers("messages", cursor, -1, -1)
     rows = await reads.message_page(
         parts.ingress.db, principal(request).tenant_id, str(run.id), after=(turn, part), limit=limit + 1

@@ -97,6 +97,8 @@ class Run(_Document):
     parent_run_id: str | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    expires_at: datetime | None = None
+    """When it will be deleted; None: never, or it has not ended."""
     input: Any = None
     output: Any = None
 

@@ -17,6 +17,10 @@ from agentfleet.store import tables
 from agentfleet.store.database import Database
 from agentfleet.store.ids import new_id
 from tests.factories import TENANT, make_run, make_step
+from tests.integration.api.conftest import app, client, connect, ingress, key, other_key, settings
+
+__all__ = ["app", "client", "connect", "ingress", "key", "other_key", "settings"]
+"""Fixtures: the API in this process."""
 
 DAY = 86_400.0
 _numbers = itertools.count(1)
@@ -60,14 +64,14 @@ async def ended(
     db: Database,
     days: float,
     *,
-    state: RunState = RunState.SUCCEEDED,
+    state: RunState | str = RunState.SUCCEEDED,
     tenant: str = TENANT,
     steps: int = 2,
     **columns: Any,
 ) -> str:
     """A run that ended so many days ago, with steps, attempts, events and a request key."""
     run_id = await make_run(
-        db, state, tenant=tenant, steps_total=steps, event_seq=2,
+        db, RunState(state), tenant=tenant, steps_total=steps, event_seq=2,
         finished_at=func.agentfleet_now() - timedelta(days=days), **columns,
     )  # fmt: skip
     for seq in range(steps):
@@ -87,6 +91,6 @@ async def ended(
 async def archived(archive: S3Archive) -> dict[str, dict[str, Any]]:
     """Every run of the archive, by id."""
     found: dict[str, dict[str, Any]] = {}
-    for key in await archive.keys(""):
-        found |= {document["run"]["id"]: document for document, _ in unpack(key, await archive.get(key))}
+    for name in await archive.keys(""):
+        found |= {document["run"]["id"]: document for document, _ in unpack(name, await archive.get(name))}
     return found

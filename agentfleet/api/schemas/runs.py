@@ -134,6 +134,12 @@ class RunSummary(Accepted):
     started_at: datetime | None
     finished_at: datetime | None
     deadline_at: datetime | None
+    expires_at: datetime | None = Field(
+        description="When the run will be deleted, as its tenant keeps runs now. None: never, or it has not ended."
+    )
+    details_deleted_at: datetime | None = Field(
+        description="Since when its steps, messages and events are no longer here; the run itself stays longer."
+    )
 
 
 class Run(RunSummary):

@@ -1,5 +1,6 @@
--- Which ended runs of these tenants have been kept for long enough? The oldest of each rule first. Called by
--- engine.prune, again and again, before it archives and deletes them. Indexes: runs_ended, runs_children, dead_letters_run_id.
+-- Which ended runs of these tenants have been kept for long enough? The oldest of each rule first.
+-- Called by engine.prune, again and again, before it archives and deletes them. Indexes: runs_ended, runs_children,
+-- dead_letters_run_id.
 -- Nothing is due whose dead letter is open. With `whole` the run itself would go: only when its children have gone,
 -- so that no run ever names a parent that is not there; else its details: when no child is at work.
 WITH rule AS MATERIALIZED (
@@ -13,6 +14,6 @@ SELECT due.* FROM rule CROSS JOIN LATERAL (
       AND (r.stripped_at IS NOT NULL) = rule.stripped AND r.finished_at IS NOT NULL
       AND r.finished_at <= agentfleet_now() - make_interval(secs => rule.age)
       AND NOT EXISTS (SELECT FROM runs c WHERE c.parent_run_id = r.id AND (%(whole)s OR c.finished_at IS NULL) OFFSET 0)
-      AND NOT EXISTS (SELECT FROM dead_letters d WHERE d.run_id = r.id AND d.state = 'open' OFFSET 0)
+      AND NOT EXISTS (SELECT FROM (SELECT state FROM dead_letters WHERE run_id = r.id OFFSET 0) d WHERE d.state = 'open')
     ORDER BY r.finished_at LIMIT %(limit)s
 ) due LIMIT %(limit)s

@@ -1,6 +1,6 @@
 -- Everything that is stored of ended runs, one JSON object each, as the tables hold it. Called by store.archive before
 -- they are deleted. Indexes: runs_pkey, steps_run_id_key, attempts_pkey, messages_pkey, run_events_pkey, dead_letters_run_id,
--- request_keys_run_id, budgets_run_id, batch_items_pkey.
+-- request_keys_run_id, budgets_pkey, batch_items_pkey.
 -- Texts stay texts, so conversation and documents come back byte for byte.
 SELECT r.id::text, r.version, r.bundle_id, json_build_object(
     'run', to_json(r),
@@ -11,7 +11,7 @@ SELECT r.id::text, r.version, r.bundle_id, json_build_object(
     'events', (SELECT coalesce(json_agg(e ORDER BY e.seq), '[]') FROM run_events e WHERE e.run_id = r.id),
     'dead_letters', (SELECT coalesce(json_agg(d ORDER BY d.id), '[]') FROM dead_letters d WHERE d.run_id = r.id),
     'request_keys', (SELECT coalesce(json_agg(k ORDER BY k.key), '[]') FROM request_keys k WHERE k.run_id = r.id),
-    'budgets', (SELECT coalesce(json_agg(b ORDER BY b.id), '[]') FROM budgets b WHERE b.run_id = r.id),
+    'budgets', (SELECT coalesce(json_agg(b ORDER BY b.id), '[]') FROM budgets b WHERE b.id = 'run/' || r.id::text),
     'batch_items', (SELECT coalesce(json_agg(i ORDER BY i.step_id), '[]')
                     FROM steps s CROSS JOIN LATERAL (SELECT * FROM batch_items WHERE step_id = s.id OFFSET 0) i WHERE s.run_id = r.id)
 )::text

@@ -1,5 +1,5 @@
--- Delete ended runs that are as they were exported, with all that belongs to them, and leave their tombstones. Called by
--- engine.prune when the archive has them, or there is none. Indexes: runs_pkey, runs_children, dead_letters_run_id.
+-- Delete ended runs that are as they were exported, with all that belongs to them, and leave their tombstones.
+-- Called by engine.prune when the archive has them, or there is none. Indexes: runs_pkey, runs_children, dead_letters_run_id.
 -- Whatever belongs to a run goes by foreign key, each of which has its index. A run does not come back that has changed
 -- meanwhile, that has children, or that somebody holds: the next round looks again.
 WITH asked AS MATERIALIZED (
@@ -9,7 +9,7 @@ WITH asked AS MATERIALIZED (
     FROM runs r JOIN asked a ON a.id = r.id AND a.version = r.version
     WHERE r.id = ANY(%(run_id)s::uuid[]) AND r.finished_at IS NOT NULL
       AND NOT EXISTS (SELECT FROM runs c WHERE c.parent_run_id = r.id OFFSET 0)
-      AND NOT EXISTS (SELECT FROM dead_letters d WHERE d.run_id = r.id AND d.state = 'open' OFFSET 0)
+      AND NOT EXISTS (SELECT FROM (SELECT state FROM dead_letters WHERE run_id = r.id OFFSET 0) d WHERE d.state = 'open')
     ORDER BY r.id FOR UPDATE OF r SKIP LOCKED
 ), tombstones AS (
     INSERT INTO run_tombstones (id, tenant_id, state, finished_at, archived_to)

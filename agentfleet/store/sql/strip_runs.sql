@@ -1,6 +1,6 @@
--- Delete the details of ended runs that are as they were exported: steps with their attempts, messages, events. Called by
--- engine.prune when the archive has them, or there is none. Indexes: runs_pkey, runs_children, dead_letters_run_id,
--- steps_run_id_key, messages_pkey, run_events_pkey.
+-- Delete the details of ended runs that are as they were exported: steps with their attempts, messages, events.
+-- Called by engine.prune when the archive has them, or there is none. Indexes: runs_pkey, runs_children,
+-- dead_letters_run_id, steps_run_id_key, messages_pkey, run_events_pkey.
 -- The rest goes with the steps, by foreign key. A run does not come back that has changed meanwhile, or that somebody holds:
 -- the next round looks again.
 WITH asked AS MATERIALIZED (
@@ -9,7 +9,7 @@ WITH asked AS MATERIALIZED (
     SELECT r.id, a.archived_to FROM runs r JOIN asked a ON a.id = r.id AND a.version = r.version
     WHERE r.id = ANY(%(run_id)s::uuid[]) AND r.finished_at IS NOT NULL AND r.stripped_at IS NULL
       AND NOT EXISTS (SELECT FROM runs c WHERE c.parent_run_id = r.id AND c.finished_at IS NULL OFFSET 0)
-      AND NOT EXISTS (SELECT FROM dead_letters d WHERE d.run_id = r.id AND d.state = 'open' OFFSET 0)
+      AND NOT EXISTS (SELECT FROM (SELECT state FROM dead_letters WHERE run_id = r.id OFFSET 0) d WHERE d.state = 'open')
     ORDER BY r.id FOR UPDATE OF r SKIP LOCKED
 ), no_steps AS (
     DELETE FROM steps s WHERE s.run_id = ANY(ARRAY(SELECT id FROM locked))
