@@ -87,6 +87,20 @@ def test_an_alert_tells_of_no_label_that_it_lacks(name):
         assert told - optional <= labels
 
 
+@pytest.mark.parametrize("speed", ["Fast", "Slowly"])
+def test_all_slos_burn_by_the_same_rule(speed):
+    """So that the bounds need to be tried for one of them only."""
+    shapes: set[tuple[str, str]] = set()
+    for name, rule in ALERTS.items():
+        if name.endswith(f"Burns{speed}"):
+            budget = {"acceptance": "0.001", "runs": "0.001", "dispatch": "0.01", "recovery": "0.01"}
+            slo = rule["labels"]["slo"]
+            expression, _, guard = rule["expr"].replace(f'slo="{slo}"', "SLO").strip().rpartition(" > ")
+            assert float(guard) <= 0.05
+            shapes.add((re.sub(rf"\b{re.escape(budget[slo])}\b", "BUDGET", expression), rule["for"]))
+    assert len(shapes) == 1
+
+
 @pytest.mark.parametrize("rule", RULE_LIST, ids=lambda rule: rule.get("alert") or rule["record"])
 def test_a_rule_asks_for_metrics_and_labels_that_exist(rule):
     series, expression = declared(), rule["expr"]
