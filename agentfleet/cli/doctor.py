@@ -17,7 +17,9 @@ COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON object.")
 @click.pass_context
 def doctor(ctx: click.Context, *, as_json: bool) -> None:
-    """Check settings, servers, schema, clocks, agents and limits, and say what to do. Exit code 1 when something fails.
+    """Check settings, servers, schema, clocks, agents, limits and traces, and say what to do.
+
+    Exit code 1 when something fails.
 
     Without AGENTFLEET_DATABASE_URL and AGENTFLEET_REDIS_URL the servers of the `agentfleet dev` in this directory.
     """
@@ -49,9 +51,10 @@ def examine() -> "Iterator[Finding]":
     from agentfleet.cli.checks.database import check_database
     from agentfleet.cli.checks.host import check_agents, check_open_files, check_provider
     from agentfleet.cli.checks.redis import check_redis
+    from agentfleet.cli.checks.tracing import check_tracing
 
     settings = of_the_stack(settings)
-    for check in (check_database, check_redis, check_agents, check_provider, check_open_files):
+    for check in (check_database, check_redis, check_agents, check_provider, check_open_files, check_tracing):
         yield from check(settings)
 
 

@@ -34,6 +34,18 @@ WHOSE = "agentfleet-whose"
 """The key, in OpenTelemetry's context, of the attributes that every span under it gets."""
 
 
+def probe(within: float) -> bool:
+    """Whether somebody takes spans where they would go, and says so ``within`` seconds: it is sent none."""
+    quieten()
+    return OTLPSpanExporter(timeout=within).export(()) is SpanExportResult.SUCCESS
+
+
+def quieten() -> None:
+    """Leave what OpenTelemetry would write to us."""
+    for name in THEIR_LOGGERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
 class PatientExporter(SpanExporter):
     """Sends through ``inner``. A collector that does not answer is left alone for a while, and told of once."""
 
@@ -88,8 +100,7 @@ class Exporting:
     """The way out of one process: ``provider`` makes tracers. It is the global one, too, unless there is one."""
 
     def __init__(self, process: str, release: str, instance: str) -> None:
-        for name in THEIR_LOGGERS:
-            logging.getLogger(name).setLevel(logging.CRITICAL)
+        quieten()
         self._exporter = PatientExporter(OTLPSpanExporter())
         ours = {
             "service.name": f"agentfleet-{process}",

@@ -41,8 +41,13 @@ CHAT = "chat"
 EXECUTE_TOOL = "execute_tool"
 INVOKE_AGENT = "invoke_agent"
 
-PROVIDERS = {"bedrock": "aws.bedrock", "bedrock-mantle": "aws.bedrock", "vertex": "gcp.vertex_ai"}
-"""The conventions' names of platforms that we call otherwise."""
+PROVIDERS = {
+    "bedrock": "aws.bedrock",
+    "bedrock-mantle": "aws.bedrock",
+    "foundry": "anthropic",
+    "vertex": "gcp.vertex_ai",
+}
+"""The conventions' names of platforms that we call otherwise. Foundry has none: the SDK says so, too."""
 MAX_TEXT = 2_000
 """Characters of one text of a message, an argument or a result; what is longer is cut."""
 MAX_PARTS = 50

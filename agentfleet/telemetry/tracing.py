@@ -36,6 +36,14 @@ def require() -> None:
         raise InvalidInput("AGENTFLEET_TRACING", missing) from error
 
 
+def probe(within: float) -> bool:
+    """Whether somebody takes spans, and says so ``within`` seconds. Raises ``InvalidInput`` as ``require`` does."""
+    require()
+    from agentfleet.telemetry.export import probe  # noqa: PLC0415  # as in `require`
+
+    return probe(within)
+
+
 def start(process: str, *, release: str, instance: str, content: bool = False) -> bool:
     """Trace from now on; ``False`` when that is so already. Call it after any fork, and ``stop`` at the end.
 

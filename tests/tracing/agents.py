@@ -1,5 +1,7 @@
 """Agents of these tests. The simulator's default brain calls each tool once, all of them at once, and answers."""
 
+from opentelemetry import trace
+
 from agentfleet import Agent, ToolContext, tool
 from agentfleet.domain.errors import ToolRetry
 
@@ -21,8 +23,6 @@ async def look(ctx: ToolContext, place: str) -> str:
 @tool(effect="read")
 def count(ctx: ToolContext) -> str:
     """Count, in a thread, with a library that makes spans of its own."""
-    from opentelemetry import trace  # as a library would, which knows nothing of us
-
     at = trace.get_current_span().get_span_context()
     here.append((f"{at.trace_id:032x}", f"{at.span_id:016x}"))
     seen.append(("count", ctx.traceparent))

@@ -13,12 +13,14 @@ from agentfleet.agents.bundle import bundle_of
 from agentfleet.agents.registry import Registry
 from agentfleet.agents.toolbox import AgentToolbox
 from agentfleet.domain.plan import first_step
+from agentfleet.engine.dispatch import Dispatcher
+from agentfleet.engine.promote import Promoter
 from agentfleet.provider.factory import make_reasoner
 from agentfleet.provider.limits import Limits
 from agentfleet.simulator.serve import Running, background
 from agentfleet.store.database import Database
 from agentfleet.telemetry import tracing
-from tests.factories import Tally, save_bundle, submit, tally
+from tests.factories import POOL, Tally, save_bundle, submit, tally
 from tests.scripted import Bells, Worker
 from tests.tracing import agents
 from tests.tracing.sink import Sink, collecting
@@ -112,10 +114,6 @@ class Ran:
 @pytest.fixture
 async def fleet(db: Database, sim: Running, clock) -> AsyncIterator[Ran]:
     """One worker. Time passes when it has nothing to do."""
-    from agentfleet.engine.dispatch import Dispatcher
-    from agentfleet.engine.promote import Promoter
-    from tests.factories import POOL
-
     agents.seen.clear()
     agents.here.clear()
     bells = Bells()
