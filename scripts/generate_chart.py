@@ -18,7 +18,8 @@ BEGIN, END = "<!-- values -->", "<!-- /values -->"
 OWN = frozenset(
     {
         *("agents", "accounts", "database_direct_url", "database_url", "drain", "host", "metrics_port", "pool", "port"),
-        *("provider_base_url", "redis_prefix", "redis_url", "release", "tracing", "worker_capacity"),
+        *("provider_base_url", "redis_prefix", "redis_url", "release", "scale_max_workers"),
+        *("scale_min_workers", "scale_pools", "tracing", "worker_capacity"),
     }
 )
 """Settings that a value of their own decides, or that must be what Services and probes expect."""

@@ -66,8 +66,8 @@
 {{ include "agentfleet.fromSecret" (dict "name" "AGENTFLEET_ALERT_WEBHOOK_SECRET" "secret" $v.alerts.existingSecret "key" .) }}
 {{- end }}
 {{- end }}
-{{- if and (eq $c "ingress") $v.autoscaling.keda.enabled }}
-{{ include "agentfleet.fromSecret" (dict "name" "AGENTFLEET_AUTOSCALE_TOKEN" "secret" $v.autoscaling.keda.token.existingSecret "key" $v.autoscaling.keda.token.key) }}
+{{- if and (eq $c "ingress") $v.autoscaling.keda.token.existingSecret }}
+{{ include "agentfleet.fromSecret" (dict "name" "AGENTFLEET_INTERNAL_TOKEN" "secret" $v.autoscaling.keda.token.existingSecret "key" $v.autoscaling.keda.token.key) }}
 {{- end }}
 {{- if eq $c "flower" }}
 {{ include "agentfleet.fromSecret" (dict "name" "FLOWER_BASIC_AUTH" "secret" $v.flower.existingSecret "key" $v.flower.key) }}

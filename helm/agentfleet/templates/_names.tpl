@@ -1,23 +1,22 @@
 {{/* `<release>-agentfleet`. Never shortened to the release's name alone, so that no two releases share a name. */}}
 {{- define "agentfleet.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride -}}
-{{- else if eq .Release.Name $name -}}
-{{- $name -}}
+{{- $whole := ternary $name (printf "%s-%s" .Release.Name $name) (eq .Release.Name $name) -}}
+{{- include "agentfleet.short" (.Values.fullnameOverride | default $whole) -}}
+{{- end -}}
+
+{{/* A name of at most 63 characters: what is longer ends in a hash, so that it stays apart from others. */}}
+{{- define "agentfleet.short" -}}
+{{- if gt (len .) 63 -}}
+{{- printf "%s-%s" (. | trunc 54 | trimSuffix "-") (. | sha256sum | trunc 8) -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name $name -}}
+{{- . -}}
 {{- end -}}
 {{- end -}}
 
-{{/* (dict "root" $ "suffix" "steps-default"): `<fullname>-<suffix>`; what is too long for a label ends in a hash. */}}
+{{/* (dict "root" $ "suffix" "steps-default"): `<fullname>-<suffix>`. */}}
 {{- define "agentfleet.name" -}}
-{{- $whole := printf "%s-%s" (include "agentfleet.fullname" .root) .suffix -}}
-{{- if gt (len $whole) 63 -}}
-{{- printf "%s-%s" ($whole | trunc 54 | trimSuffix "-") ($whole | sha256sum | trunc 8) -}}
-{{- else -}}
-{{- $whole -}}
-{{- end -}}
+{{- include "agentfleet.short" (printf "%s-%s" (include "agentfleet.fullname" .root) .suffix) -}}
 {{- end -}}
 
 {{- define "agentfleet.image" -}}
