@@ -2,15 +2,15 @@
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 from sqlalchemy import func, insert
 
-from agentfleet.archive import S3Archive, make_archive
+from agentfleet.archive import Place, S3Archive, make_archive
 from agentfleet.domain.states import RunState, StepState
 from agentfleet.engine.archive import unpack
 from agentfleet.store import tables
@@ -36,28 +36,37 @@ def s3_url() -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture(autouse=True)
-def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="session")
+def credentials() -> Iterator[None]:
     """As boto3's own chain finds them."""
-    for name, value in {"AWS_ACCESS_KEY_ID": "made-up", "AWS_SECRET_ACCESS_KEY": "made-up"}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"AWS_ACCESS_KEY_ID": "made-up", "AWS_SECRET_ACCESS_KEY": "made-up"}.items():
+            patch.setenv(name, value)
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        patch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+        yield
+
+
+@pytest.fixture(scope="session")
+def somewhere(s3_url: str, credentials: None) -> S3Archive:
+    """One client for many archives: boto3 takes a second to make one."""
+    made = make_archive("s3://somewhere", endpoint_url=s3_url, region="us-east-1", path_style=True)
+    made.connect()
+    return made
 
 
 @pytest.fixture
-def bucket(s3_url: str) -> str:
+def bucket(somewhere: S3Archive) -> str:
     """An empty bucket."""
     name = f"runs-{next(_numbers)}"
-    client = boto3.client("s3", endpoint_url=s3_url, region_name="us-east-1")
-    client.create_bucket(Bucket=name)
+    somewhere.connect().create_bucket(Bucket=name)
     return name
 
 
 @pytest.fixture
-def archive(s3_url: str, bucket: str) -> S3Archive:
+def archive(somewhere: S3Archive, bucket: str) -> S3Archive:
     """Our archive in that bucket."""
-    return make_archive(f"s3://{bucket}/of/ours", endpoint_url=s3_url, region="us-east-1", path_style=True)
+    return replace(somewhere, place=Place(bucket, "of/ours/"))
 
 
 async def ended(
