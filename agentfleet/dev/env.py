@@ -21,6 +21,8 @@ class StackEnv:
     simulator_url: str | None = None
     agents: str = ""
     """Modules, comma-separated, as AGENTFLEET_AGENTS says them."""
+    internal_token: str = ""
+    """For `/internal/...` of the API."""
 
     def document(self, pids: Mapping[str, list[int]]) -> dict[str, Any]:
         """As JSON, with the process ids by kind."""

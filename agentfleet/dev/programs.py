@@ -9,6 +9,7 @@ from agentfleet.dev.child import free_port
 from agentfleet.dev.embedded import Urls
 from agentfleet.dev.env import StackEnv
 from agentfleet.dev.process import Program
+from agentfleet.dev.scaler import scale_environment
 from agentfleet.settings import Settings
 
 SIMULATOR_KEY = "sim"
@@ -30,6 +31,8 @@ class StackOptions:
     """Arguments of the simulator."""
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     """Settings of every process that differ from ours."""
+    max_workers: int | None = None
+    """Of an autoscaler, which then keeps `workers` at least; none: always so many."""
 
 
 def agent_modules(options: StackOptions, settings: Settings) -> tuple[str, ...]:
@@ -45,6 +48,7 @@ def needs_simulator(settings: Settings) -> bool:
 
 def plan_env(settings: Settings, urls: Urls, port: int, *, agents: str = "") -> StackEnv:
     """Addresses for a new stack; the API key is made once the database is ready."""
+    token = settings.internal_token
     return StackEnv(
         api_url=f"http://127.0.0.1:{port}",
         api_key="",
@@ -53,6 +57,7 @@ def plan_env(settings: Settings, urls: Urls, port: int, *, agents: str = "") -> 
         flower_url=f"http://dev:{secrets.token_urlsafe(12)}@127.0.0.1:{free_port()}",
         simulator_url=f"http://127.0.0.1:{free_port()}" if needs_simulator(settings) else None,
         agents=agents,
+        internal_token=token.get_secret_value() if token else secrets.token_urlsafe(24),
     )
 
 
@@ -62,6 +67,8 @@ def programs(options: StackOptions, settings: Settings, env: StackEnv) -> Iterat
         "AGENTFLEET_DATABASE_URL": env.database_url,
         "AGENTFLEET_REDIS_URL": env.redis_url,
         "AGENTFLEET_AGENTS": ",".join(agent_modules(options, settings)),
+        "AGENTFLEET_INTERNAL_TOKEN": env.internal_token,
+        **({} if options.max_workers is None else scale_environment(settings, options.workers, options.max_workers)),
         "AGENTFLEET_METRICS_HOST": "127.0.0.1",
         **options.environment,
     }

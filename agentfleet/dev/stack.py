@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -67,6 +68,7 @@ class Stack:
         self._telling = telling
         self._urls: Urls
         self._processes: list[Process] = []
+        self._draining: dict[Process, float] = {}
         self._exits = ExitStack()
         self.env: StackEnv
         self.metrics_targets: Path
@@ -93,15 +95,39 @@ class Stack:
     def pids(self) -> dict[str, list[int]]:
         """The process ids by kind, in the order of their numbers."""
         found: dict[str, list[int]] = defaultdict(list)
-        for process in self._processes:
+        for process in (*self._processes, *self._draining):
             found[process.program.kind] += [process.pid] if process.pid is not None else []
         for kind, server in self._urls.started.items():
             found[kind] += [server.pid] if server.pid is not None else []
         return dict(found)
 
+    @property
+    def workers(self) -> int:
+        """How many step workers there are to be; those that drain are none of them."""
+        return len(self._workers())
+
+    def resize(self, workers: int) -> None:
+        """Have so many step workers: start more at once, or let the youngest finish their steps and end."""
+        while (have := self._workers())[workers:]:
+            self._processes.remove(youngest := have[-1])
+            youngest.terminate()
+            self._draining[youngest] = time.monotonic() + self.settings.drain + GRACE
+        while len(have := self._workers()) < workers:
+            taken = {process.program.number for process in (*have, *self._draining)}
+            number = next(number for number in count(1) if number not in taken)
+            process = Process(replace(self._step_program, number=number), self.logs)
+            process.start()
+            self._processes.append(process)
+        save_targets(self.data_dir, self._processes)
+
     def tend(self) -> list[Restart]:
         """Start again what has died, servers first; returns what was started."""
         restarts: list[Restart] = []
+        for process, deadline in list(self._draining.items()):
+            if process.running and time.monotonic() > deadline:
+                process.kill()
+            if not process.running:
+                del self._draining[process]
         for kind, server in self._urls.started.items():
             if server.pid is None:
                 try:
@@ -126,7 +152,9 @@ class Stack:
             self._telling.say(line)
         env = plan_env(settings, urls, port, agents=",".join(agent_modules(self.options, settings)))
         self.logs.mkdir(parents=True, exist_ok=True)
-        self._processes = [Process(program, self.logs) for program in programs(self.options, settings, env)]
+        planned = list(programs(self.options, settings, env))
+        self._step_program = next(program for program in planned if program.kind == FIRST_TO_STOP)
+        self._processes = [Process(program, self.logs) for program in planned]
         for process in self._processes:
             process.log.unlink(missing_ok=True)  # of an earlier session; restarts append
         self.metrics_targets = save_targets(self.data_dir, self._processes)
@@ -139,6 +167,10 @@ class Stack:
         self.env = replace(env, api_key=usable_key(settings, urls.database_url, earlier and earlier.api_key))
         self.env.save(self.data_dir)
         self._wait_until_ready()
+
+    def _workers(self) -> list[Process]:
+        """From the oldest to the youngest."""
+        return [process for process in self._processes if process.program.kind == FIRST_TO_STOP]
 
     def _launch(self, chosen: Callable[[Process], bool]) -> None:
         for process in filter(chosen, self._processes):
@@ -160,12 +192,12 @@ class Stack:
         try:
             yield
         finally:
-            workers = [process for process in self._processes if process.program.kind == FIRST_TO_STOP]
+            workers = self._workers()
             try:
-                self._stop(workers)
+                self._stop([*workers, *self._draining])
                 self._stop([process for process in self._processes if process not in workers])
             finally:  # interrupted once more: at once, then
-                for process in self._processes:
+                for process in (*self._processes, *self._draining):
                     process.kill()
 
     def _stop(self, processes: Sequence[Process]) -> None:
