@@ -18,6 +18,6 @@ WITH asked AS MATERIALIZED (
 ), no_events AS (
     DELETE FROM run_events e WHERE e.run_id = ANY(ARRAY(SELECT id FROM locked))
 )
-UPDATE runs r SET stripped_at = agentfleet_now(), archived_to = coalesce(l.archived_to, r.archived_to), version = r.version + 1
+UPDATE runs r SET stripped_at = agentfleet_now(), archived_to = coalesce(r.archived_to, l.archived_to), version = r.version + 1
 FROM locked l WHERE r.id = l.id AND r.id = ANY(ARRAY(SELECT id FROM locked))
 RETURNING r.id::text
