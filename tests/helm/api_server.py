@@ -25,7 +25,9 @@ KINDS = {
 }
 PLURALS = {"Ingress": "ingresses", "NetworkPolicy": "networkpolicies"}
 SERVED = {PLURALS.get(kind, f"{kind.lower()}s"): kind for kinds in KINDS.values() for kind in kinds}
-PATH = re.compile(r"/(?:api|apis)/(?P<version>v1|[^/]+/[^/]+)/(?:namespaces/(?P<space>[^/]+)/)?(?P<plural>[a-z]+)(?:/(?P<name>[^/]+))?$")
+PATH = re.compile(
+    r"/(?:api|apis)/(?P<version>v1|[^/]+/[^/]+)/(?:namespaces/(?P<space>[^/]+)/)?(?P<plural>[a-z]+)(?:/(?P<name>[^/]+))?$"
+)
 
 Object = dict[str, Any]
 
@@ -50,7 +52,11 @@ class Cluster:
     def write(self, verb: str, plural: str, given: Object) -> Object:
         """Keep it, as what it becomes."""
         meta = given["metadata"]
-        meta |= {"uid": meta.get("uid", f"uid-{self.version}"), "resourceVersion": str(len(self.events) + 1), "generation": 1}
+        meta |= {
+            "uid": meta.get("uid", f"uid-{self.version}"),
+            "resourceVersion": str(len(self.events) + 1),
+            "generation": 1,
+        }
         meta.setdefault("creationTimestamp", "2026-01-01T00:00:00Z")
         given["status"] = self._status(given)
         self.objects[plural, meta["name"]] = given
@@ -73,7 +79,10 @@ class Cluster:
     def _status(self, given: Object) -> Object:
         match given["kind"]:
             case "Job" if self.failing:
-                return {"failed": 1, "conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]}
+                return {
+                    "failed": 1,
+                    "conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}],
+                }
             case "Job":
                 return {"succeeded": 1, "conditions": [{"type": "Complete", "status": "True"}]}
             case "Pod":
@@ -92,7 +101,11 @@ def merged(old: Any, patch: Any) -> Any:
         result = {key: value for key, value in old.items() if key not in patch or patch[key] is not None}
         changed = {key: value for key, value in patch.items() if value is not None and not key.startswith("$")}
         return result | {key: merged(old.get(key), value) for key, value in changed.items()}
-    if isinstance(old, list) and isinstance(patch, list) and all(isinstance(one, dict) and "name" in one for one in [*old, *patch]):
+    if (
+        isinstance(old, list)
+        and isinstance(patch, list)
+        and all(isinstance(one, dict) and "name" in one for one in [*old, *patch])
+    ):
         gone = {one["name"] for one in patch if one.get("$patch") == "delete"}
         items = {one["name"]: one for one in old}
         items |= {one["name"]: merged(items.get(one["name"]), one) for one in patch}
@@ -121,13 +134,29 @@ class Handler(BaseHTTPRequestHandler):
             self._watch(match["plural"], query | {"of": match["version"]})
         else:
             items = self._selected(match["plural"], query)
-            self._answer({"kind": f"{SERVED[match['plural']]}List", "apiVersion": match["version"], "metadata": {"resourceVersion": self.cluster.version}, "items": items})
+            self._answer(
+                {
+                    "kind": f"{SERVED[match['plural']]}List",
+                    "apiVersion": match["version"],
+                    "metadata": {"resourceVersion": self.cluster.version},
+                    "items": items,
+                }
+            )
 
     def do_POST(self) -> None:
         match, given = PATH.match(urlsplit(self.path).path), self._body()
         assert match, self.path
         if (match["plural"], given["metadata"]["name"]) in self.cluster.objects:
-            self._answer({"kind": "Status", "status": "Failure", "reason": "AlreadyExists", "code": 409, "message": f"{given['metadata']['name']} already exists"}, 409)
+            self._answer(
+                {
+                    "kind": "Status",
+                    "status": "Failure",
+                    "reason": "AlreadyExists",
+                    "code": 409,
+                    "message": f"{given['metadata']['name']} already exists",
+                },
+                409,
+            )
         else:
             given["metadata"].setdefault("namespace", match["space"])
             self._answer(self.cluster.write("create", match["plural"], given), 201)
@@ -174,7 +203,8 @@ class Handler(BaseHTTPRequestHandler):
         with suppress(OSError):
             while self.cluster.open:
                 with self.cluster.changed:
-                    self.cluster.changed.wait_for(lambda: len(self.cluster.events) > seen or not self.cluster.open)
+                    while len(self.cluster.events) == seen and self.cluster.open:
+                        self.cluster.changed.wait()
                     fresh, seen = self.cluster.events[seen:], len(self.cluster.events)
                 self._tell([(event, one) for event, one in fresh if one["kind"] == kind and wanted(one, query)])
 
@@ -191,7 +221,17 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(found)
 
     def _missing(self, what: str) -> None:
-        self._answer({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404, "message": f"{what} not found"}, 404)
+        self._answer(
+            {
+                "kind": "Status",
+                "apiVersion": "v1",
+                "status": "Failure",
+                "reason": "NotFound",
+                "code": 404,
+                "message": f"{what} not found",
+            },
+            404,
+        )
 
     def _body(self) -> Any:
         text = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -221,15 +261,26 @@ def discovery(path: str) -> Object | None:
     if path == "/openapi/v3":
         return {"paths": {}}
     if path == "/apis":
-        versions = [{"groupVersion": version, "version": version.partition("/")[2]} for version in KINDS if "/" in version]
-        groups = [{"name": one["groupVersion"].partition("/")[0], "versions": [one], "preferredVersion": one} for one in versions]
+        versions = [
+            {"groupVersion": version, "version": version.partition("/")[2]} for version in KINDS if "/" in version
+        ]
+        groups = [
+            {"name": one["groupVersion"].partition("/")[0], "versions": [one], "preferredVersion": one}
+            for one in versions
+        ]
         return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
     version = path.removeprefix("/apis/").removeprefix("/api/")
     if version not in KINDS:
         return None
     verbs = ["create", "delete", "get", "list", "patch", "update", "watch"]
     resources = [
-        {"name": plural, "singularName": kind.lower(), "kind": kind, "namespaced": kind not in {"Namespace", "Node"}, "verbs": verbs}
+        {
+            "name": plural,
+            "singularName": kind.lower(),
+            "kind": kind,
+            "namespaced": kind not in {"Namespace", "Node"},
+            "verbs": verbs,
+        }
         for plural, kind in SERVED.items()
         if kind in KINDS[version]
     ]

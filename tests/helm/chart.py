@@ -44,7 +44,13 @@ def helm(*arguments: str, using: str = "helm") -> str:
 
 @cache
 def text(
-    case: str, overrides: str = "{}", *, release: str = "rel", kubernetes: str = NEWEST, apis: str = "", using: str = "helm"
+    case: str,
+    overrides: str = "{}",
+    *,
+    release: str = "rel",
+    kubernetes: str = NEWEST,
+    apis: str = "",
+    using: str = "helm",
 ) -> str:
     """The manifests of a file of ci/ with ``overrides`` (JSON) on top."""
     shown = ["--namespace", "agents", "--kube-version", kubernetes, *(["--api-versions", apis] if apis else [])]
@@ -85,10 +91,16 @@ def pods(found: list[Object]) -> Iterator[tuple[str, Object]]:
 def environment(container: Object, found: list[Object]) -> dict[str, str]:
     """The variables of a container; one out of a Secret is ``$name/key``."""
     maps = {one["metadata"]["name"]: one["data"] for one in found if one["kind"] == "ConfigMap"}
-    merged = {key: value for source in container.get("envFrom", []) for key, value in maps[source["configMapRef"]["name"]].items()}
+    merged = {
+        key: value
+        for source in container.get("envFrom", [])
+        for key, value in maps[source["configMapRef"]["name"]].items()
+    }
     for variable in container.get("env", []):
         reference = variable.get("valueFrom", {}).get("secretKeyRef")
-        merged[variable["name"]] = f"${reference['name']}/{reference['key']}" if reference else variable.get("value", "")
+        merged[variable["name"]] = (
+            f"${reference['name']}/{reference['key']}" if reference else variable.get("value", "")
+        )
     return merged
 
 

@@ -36,7 +36,9 @@ def problems(one: dict[str, Any], kubernetes: str) -> list[str]:
         validator = _native(one["apiVersion"], one["kind"], kubernetes)
         body = one
     where = f"{one['kind']}/{one['metadata']['name']}"
-    return [f"{where}: {error.json_path}: {error.message}" for error in validator.iter_errors(body)] if validator else []
+    return (
+        [f"{where}: {error.json_path}: {error.message}" for error in validator.iter_errors(body)] if validator else []
+    )
 
 
 @cache

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.helm.api_server import Cluster, served
-from tests.helm.chart import CHART, CI, HELMS
+from tests.helm.chart import CHART, CI, HELMS, thorough
 from tests.tooling import program
 
 RELEASE = "agents"
@@ -53,14 +53,15 @@ class Operator:
         return done.stdout
 
 
-@pytest.fixture(params=HELMS)
+@pytest.fixture(params=[HELMS[0], pytest.param(HELMS[1], marks=thorough)])
 def operator(request: pytest.FixtureRequest, tmp_path: Path, database_url: str) -> Iterator[Operator]:
     with served() as cluster:
         yield Operator(cluster, request.param, tmp_path, database_url)
 
 
 def given(case: str, *settings: str) -> list[str]:
-    return [RELEASE, str(CHART), "--values", str(CI[case]), *(part for one in settings for part in ("--set", one))]
+    told = [*settings, "monitoring.dashboards=false"]  # they are long
+    return [RELEASE, str(CHART), "--values", str(CI[case]), *(part for one in told for part in ("--set", one))]
 
 
 def image(operator: Operator, deployment: str) -> str:
@@ -71,10 +72,17 @@ def image(operator: Operator, deployment: str) -> str:
 def test_a_release_lives_and_leaves_nothing_behind(operator: Operator) -> None:
     log = operator.helm("install", *given("ha", "image.digest="))
     assert log[:2] == [("create", "NetworkPolicy", MIGRATE), ("create", "Job", MIGRATE)]
-    assert {entry for entry in log if entry[0] == "delete"} == {("delete", "Job", MIGRATE), ("delete", "NetworkPolicy", MIGRATE)}
-    assert log.index(("delete", "Job", MIGRATE)) < min(index for index, (_, kind, _) in enumerate(log) if kind == "Deployment")
+    assert {entry for entry in log if entry[0] == "delete"} == {
+        ("delete", "Job", MIGRATE),
+        ("delete", "NetworkPolicy", MIGRATE),
+    }
+    assert log.index(("delete", "Job", MIGRATE)) < min(
+        index for index, (_, kind, _) in enumerate(log) if kind == "Deployment"
+    )
     installed = operator.names()
-    assert f"deployment.apps/{RELEASE}-agentfleet-steps-bulk" in operator.kubectl("get", "deployments", "-n", "agents", "-o", "name")
+    assert f"deployment.apps/{RELEASE}-agentfleet-steps-bulk" in operator.kubectl(
+        "get", "deployments", "-n", "agents", "-o", "name"
+    )
     assert image(operator, "ingress").endswith(":0.1.0")
 
     log = operator.helm("test", RELEASE)
@@ -84,7 +92,9 @@ def test_a_release_lives_and_leaves_nothing_behind(operator: Operator) -> None:
     written = [index for index, (_, kind, _) in enumerate(log) if kind == "Deployment"]
     assert log.index(("create", "Job", MIGRATE)) < min(written)
     assert log.index(("create", "Job", POST)) > max(written)
-    assert {image(operator, name) for name in ("ingress", "steps-bulk", "dispatcher-default")} == {"registry.example/agents:next"}
+    assert {image(operator, name) for name in ("ingress", "steps-bulk", "dispatcher-default")} == {
+        "registry.example/agents:next"
+    }
     assert operator.names() == installed
 
     log = operator.helm("rollback", RELEASE, "1")
@@ -96,6 +106,7 @@ def test_a_release_lives_and_leaves_nothing_behind(operator: Operator) -> None:
     assert operator.names() == set()
 
 
+@thorough
 def test_a_migration_that_fails_stops_the_upgrade_and_keeps_its_log(operator: Operator) -> None:
     operator.cluster.failing = True
     with pytest.raises(AssertionError, match="failed"):
@@ -107,6 +118,7 @@ def test_a_migration_that_fails_stops_the_upgrade_and_keeps_its_log(operator: Op
     assert (operator.names("jobs"), len(operator.names("deployments"))) == (set(), 5)
 
 
+@thorough
 def test_without_hooks_each_revision_has_its_job(operator: Operator) -> None:
     names = []
     for verb, tag in (("install", "a"), ("upgrade", "a"), ("upgrade", "b")):
@@ -118,6 +130,7 @@ def test_without_hooks_each_revision_has_its_job(operator: Operator) -> None:
     assert operator.names() == set()
 
 
+@thorough
 def test_two_cells_live_in_one_namespace(operator: Operator) -> None:
     operator.helm("install", *given("cells"))
     first = operator.names()

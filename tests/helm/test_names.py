@@ -50,5 +50,9 @@ def test_each_pool_has_its_own_dispatcher_and_reconciler() -> None:
         f"{process}-tenants-{cell}" for process in ("steps", "dispatcher", "reconciler") for cell in "ab"
     }
     for name, one in deployments.items():
-        pool = [each["value"] for each in one["spec"]["template"]["spec"]["containers"][0]["env"] if each["name"] == "AGENTFLEET_POOL"]
+        pool = [
+            each["value"]
+            for each in one["spec"]["template"]["spec"]["containers"][0]["env"]
+            if each["name"] == "AGENTFLEET_POOL"
+        ]
         assert pool == ([name.partition("-")[2]] if "tenants" in name else [])

@@ -24,7 +24,10 @@ def test_pods_are_restricted() -> None:
         pod = spec["securityContext"]
         assert pod["runAsNonRoot"], (case, name)
         assert pod["seccompProfile"] == {"type": "RuntimeDefault"}, (case, name)
-        assert case == "openshift" or pod["runAsUser"] == (999 if re.search("-(postgres|redis)$", name) else 10001), (case, name)
+        assert case == "openshift" or pod["runAsUser"] == (999 if re.search("-(postgres|redis)$", name) else 10001), (
+            case,
+            name,
+        )
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec), (case, name)
         for container in [*spec["containers"], *spec.get("initContainers", [])]:
             assert container["securityContext"] == {
@@ -66,8 +69,18 @@ def test_what_serves_is_probed_and_what_ends_is_not() -> None:
 
 
 def test_secrets_are_only_referred_to() -> None:
-    secret = [f"AGENTFLEET_{name.upper()}" for name, field in Settings.model_fields.items() if "Secret" in str(field.annotation)]
-    secret += ["AGENTFLEET_DATABASE_URL", "AGENTFLEET_DATABASE_DIRECT_URL", "AGENTFLEET_REDIS_URL", "AGENTFLEET_API_KEY", "FLOWER_BASIC_AUTH"]
+    secret = [
+        f"AGENTFLEET_{name.upper()}"
+        for name, field in Settings.model_fields.items()
+        if "Secret" in str(field.annotation)
+    ]
+    secret += [
+        "AGENTFLEET_DATABASE_URL",
+        "AGENTFLEET_DATABASE_DIRECT_URL",
+        "AGENTFLEET_REDIS_URL",
+        "AGENTFLEET_API_KEY",
+        "FLOWER_BASIC_AUTH",
+    ]
     for case in CI:
         found = objects(case)
         assert case == "dev" or [one for one in found if one["kind"] == "Secret"] == []
@@ -76,7 +89,10 @@ def test_secrets_are_only_referred_to() -> None:
         for name, template in pods(found):
             for variable in chain.from_iterable(one.get("env", []) for one in template["spec"]["containers"]):
                 in_file = variable.get("value", "").startswith("@")  # AGENTFLEET_ACCOUNTS names a mounted Secret
-                assert variable["name"] not in secret or in_file or "secretKeyRef" in variable["valueFrom"], (case, name)
+                assert variable["name"] not in secret or in_file or "secretKeyRef" in variable["valueFrom"], (
+                    case,
+                    name,
+                )
 
 
 def test_a_network_policy_covers_every_pod() -> None:
@@ -111,7 +127,9 @@ def test_only_who_calls_the_provider_or_posts_alerts_reaches_the_internet() -> N
     assert open_to_internet("ha") == {"steps-bulk", "steps-default", "batches", *with_admin_key_and_alerts}
     policy = named(objects("ha"), "NetworkPolicy")["batches"]["spec"]
     closed = json.dumps(policy["egress"])
-    assert all(block in closed for block in ("169.254.0.0/16", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"))
+    assert all(
+        block in closed for block in ("169.254.0.0/16", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+    )
 
 
 def test_flower_is_reached_by_those_who_are_named_and_by_nobody_else() -> None:
@@ -119,9 +137,14 @@ def test_flower_is_reached_by_those_who_are_named_and_by_nobody_else() -> None:
     assert alone["ingress"] == []
     proxied = named(objects("flower"), "NetworkPolicy")["flower"]["spec"]
     assert proxied["ingress"] == [
-        {"ports": [{"port": 5555, "protocol": "TCP"}], "from": [{"podSelector": {"matchLabels": {"app": "oauth2-proxy"}}}]}
+        {
+            "ports": [{"port": 5555, "protocol": "TCP"}],
+            "from": [{"podSelector": {"matchLabels": {"app": "oauth2-proxy"}}}],
+        }
     ]
-    assert not [one for one in objects("ha") if one["kind"] in {"Service", "Ingress"} and "flower" in one["metadata"]["name"]]
+    assert not [
+        one for one in objects("ha") if one["kind"] in {"Service", "Ingress"} and "flower" in one["metadata"]["name"]
+    ]
 
 
 def test_a_disruption_budget_covers_every_deployment_of_more_than_one() -> None:
@@ -144,7 +167,9 @@ def test_grace_is_the_drain_and_thirty_seconds() -> None:
         for name, one in named(found, "Deployment").items():
             spec = one["spec"]["template"]["spec"]
             container = spec["containers"][0]
-            drain = {variable["name"]: variable.get("value") for variable in container.get("env", [])}.get("AGENTFLEET_DRAIN")
+            drain = {variable["name"]: variable.get("value") for variable in container.get("env", [])}.get(
+                "AGENTFLEET_DRAIN"
+            )
             before = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
             expected = 30 if drain is None else before + int(drain) + 30
             assert spec["terminationGracePeriodSeconds"] == expected, (case, name)
@@ -197,7 +222,9 @@ def test_pods_spread_over_zones_and_nodes() -> None:
 
 def test_a_changed_setting_restarts_the_pods() -> None:
     before, after = (
-        named(objects("minimal", {"settings": {"AGENTFLEET_LEASE": lease}}), "Deployment")["steps-default"]["spec"]["template"]["metadata"]
+        named(objects("minimal", {"settings": {"AGENTFLEET_LEASE": lease}}), "Deployment")["steps-default"]["spec"][
+            "template"
+        ]["metadata"]
         for lease in (30, 60)
     )
     assert before["annotations"]["checksum/config"] != after["annotations"]["checksum/config"]

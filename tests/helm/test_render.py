@@ -39,7 +39,9 @@ def test_the_schemas_see_a_slip() -> None:
     assert "readnessProbe" in str(schemas.problems(found, NEWEST))
 
 
-@pytest.mark.skipif(not schemas.CRDS.exists(), reason="needs the CRDs of KEDA and of the Prometheus operator beside the checkout")
+@pytest.mark.skipif(
+    not schemas.CRDS.exists(), reason="needs the CRDs of KEDA and of the Prometheus operator beside the checkout"
+)
 def test_the_custom_schemas_see_a_slip() -> None:
     found = deepcopy(objects("ha"))
     scaled = chart.named(found, "ScaledObject")["steps-bulk"]
@@ -67,5 +69,7 @@ def test_a_package_holds_rules_and_dashboards_and_no_tests(tmp_path_factory: pyt
     folder = tmp_path_factory.mktemp("package")
     helm("package", str(CHART), "--destination", str(folder))
     (archive,) = folder.glob("agentfleet-*.tgz")
-    package = helm("template", "rel", str(archive), "--values", str(CI["ha"]), "--namespace", "agents", "--kube-version", NEWEST)
+    package = helm(
+        "template", "rel", str(archive), "--values", str(CI["ha"]), "--namespace", "agents", "--kube-version", NEWEST
+    )
     assert package == text("ha")

@@ -56,32 +56,49 @@ GUARDS = [
     ({"database.existingSecret": ""}, "database.existingSecret is required"),
     ({"redis.existingSecret": ""}, "redis.existingSecret is required"),
     ({"provider.existingSecret": ""}, "provider.existingSecret is required"),
-    ({"provider.existingSecret": "", "provider.adminKey": "k", "provider.accounts.existingSecret": "a"}, "provider.adminKey is a key of"),
+    (
+        {"provider.existingSecret": "", "provider.adminKey": "k", "provider.accounts.existingSecret": "a"},
+        "provider.adminKey is a key of",
+    ),
     ({"database.url": "postgresql://a:b@c/d"}, "database.url is a secret: put it into a Secret"),
     ({"redis.url": "redis://:pass@c"}, "redis.url is a secret"),
     ({"provider.apiKey": "sk"}, "provider.apiKey is a secret"),
     ({"podDefaults.extraEnv": [{"name": "EAST_API_KEY", "value": "sk"}]}, "extraEnv EAST_API_KEY looks like a secret"),
-    ({"workers.pools": {"b": {"pod": {"extraEnv": [{"name": "PGPASSWORD", "value": "x"}]}}}}, "extraEnv PGPASSWORD looks like a secret"),
+    (
+        {"workers.pools": {"b": {"pod": {"extraEnv": [{"name": "PGPASSWORD", "value": "x"}]}}}},
+        "extraEnv PGPASSWORD looks like a secret",
+    ),
     ({"flower.enabled": True}, "flower.existingSecret is required with flower.enabled"),
     ({"autoscaling.keda.enabled": True}, "autoscaling.keda.token.existingSecret is required with KEDA"),
     (
-        {"autoscaling.keda": {"enabled": True, "token": {"existingSecret": "t"}}, "workers.hpa": {"enabled": True, "metrics": [{"type": "Pods"}]}},
+        {
+            "autoscaling.keda": {"enabled": True, "token": {"existingSecret": "t"}},
+            "workers.hpa": {"enabled": True, "metrics": [{"type": "Pods"}]},
+        },
         "workers.pools.default: KEDA (autoscaling.keda.enabled) and hpa.enabled would fight",
     ),
     ({"workers.hpa.enabled": True}, "workers.pools.default: hpa.metrics is empty"),
-    ({"workers.hpa": {"enabled": True, "metrics": [{"type": "Pods"}]}, "workers.autoscaling.minReplicas": 0}, "which a HorizontalPodAutoscaler cannot do"),
+    (
+        {"workers.hpa": {"enabled": True, "metrics": [{"type": "Pods"}]}, "workers.autoscaling.minReplicas": 0},
+        "which a HorizontalPodAutoscaler cannot do",
+    ),
     ({"workers.autoscaling.minReplicas": 60}, "autoscaling.minReplicas (60) exceeds maxReplicas (50)"),
     ({"ingress.autoscaling.minReplicas": 60}, "ingress.autoscaling.minReplicas (60) exceeds maxReplicas (10)"),
     ({"workers.pools.default": None}, "workers.pools is empty"),
     ({"test.enabled": True}, "test.apiKey.existingSecret is required with test.enabled"),
-    ({"test": {"enabled": True, "pool": "b", "apiKey": {"existingSecret": "t"}}}, 'test.pool is "b", which workers.pools does not have'),
+    (
+        {"test": {"enabled": True, "pool": "b", "apiKey": {"existingSecret": "t"}}},
+        'test.pool is "b", which workers.pools does not have',
+    ),
     ({"tracing.enabled": True}, "tracing.endpoint is required with tracing.enabled"),
     ({"ingress.expose.enabled": True}, "ingress.expose.hosts is required"),
     ({"serviceAccount.name": "default"}, 'serviceAccount.name is "default", which every namespace has'),
 ]
 
 
-@pytest.mark.parametrize(("overrides", "named_in_message"), WRONG, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("overrides", "named_in_message"), WRONG, ids=lambda value: value if isinstance(value, str) else ""
+)
 def test_the_schema_refuses_a_wrong_value_by_name(overrides: dict[str, Any], named_in_message: str) -> None:
     values: dict[str, Any] = {}
     for path, value in overrides.items():
@@ -93,7 +110,9 @@ def test_the_schema_refuses_a_wrong_value_by_name(overrides: dict[str, Any], nam
 
 
 @thorough
-@pytest.mark.parametrize(("overrides", "named_in_message"), WRONG, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("overrides", "named_in_message"), WRONG, ids=lambda value: value if isinstance(value, str) else ""
+)
 def test_helm_refuses_a_wrong_value_by_name(overrides: dict[str, Any], named_in_message: str) -> None:
     with pytest.raises(Refused) as refusal:
         text("minimal", json.dumps(overrides))
@@ -120,7 +139,9 @@ def test_objects_of_the_schema_are_closed() -> None:
     """A typo is an error everywhere, but where Kubernetes itself checks, and in what a parent chart shares."""
     schema = json.loads((CHART / "values.schema.json").read_text())
     assert schema["$schema"].endswith("2020-12/schema")
-    free = [path for path, one in walked(schema) if "object" in one.get("type", []) and "additionalProperties" not in one]
+    free = [
+        path for path, one in walked(schema) if "object" in one.get("type", []) and "additionalProperties" not in one
+    ]
     described = [one.get("description", "") for path, one in walked(schema) if path in free]
     assert {text for text in described if "Kubernetes' own API" not in text and "globals" not in text} == set()
 
@@ -155,7 +176,11 @@ def test_zeros_survive() -> None:
         },
     )
     deployments = named(found, "Deployment")
-    assert [deployments[name]["spec"]["replicas"] for name in ("steps-default", "dispatcher-default", "ingress")] == [0, 0, 0]
+    assert [deployments[name]["spec"]["replicas"] for name in ("steps-default", "dispatcher-default", "ingress")] == [
+        0,
+        0,
+        0,
+    ]
     assert {one["spec"]["revisionHistoryLimit"] for one in deployments.values()} == {0}
     assert "topologySpreadConstraints" not in deployments["ingress"]["spec"]["template"]["spec"]
     job = named(found, "Job")["migrate"]["spec"]
@@ -171,7 +196,9 @@ def test_large_numbers_stay_numbers() -> None:
 
 
 def test_a_pool_overrides_entry_by_entry() -> None:
-    bulk, default = (named(objects("ha"), "Deployment")[f"steps-{pool}"]["spec"]["template"]["spec"] for pool in ("bulk", "default"))
+    bulk, default = (
+        named(objects("ha"), "Deployment")[f"steps-{pool}"]["spec"]["template"]["spec"] for pool in ("bulk", "default")
+    )
     assert (bulk["priorityClassName"], default["priorityClassName"]) == ("low", "high")
     assert (bulk["nodeSelector"], default.get("nodeSelector")) == ({"capacity": "spot"}, None)
     assert bulk["tolerations"] == default["tolerations"]

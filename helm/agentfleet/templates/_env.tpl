@@ -82,6 +82,8 @@
 {{ include "agentfleet.fromSecret" (dict "name" "OTEL_EXPORTER_OTLP_HEADERS" "secret" .headers.existingSecret "key" .headers.key) }}
 {{- end }}
 {{- end }}
+{{- /* Beside the image that it names: a pod of before that restarts meanwhile stays what it was. */}}
+- {name: AGENTFLEET_RELEASE, value: {{ $v.image.digest | default $v.image.tag | default .root.Chart.AppVersion | quote }}}
 {{- with .item.pool }}
 - {name: AGENTFLEET_POOL, value: {{ . | quote }}}
 {{- end }}
