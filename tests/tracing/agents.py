@@ -1,5 +1,7 @@
 """Agents of these tests. The simulator's default brain calls each tool once, all of them at once, and answers."""
 
+from collections.abc import Awaitable, Callable
+
 from opentelemetry import trace
 
 from agentfleet import Agent, ToolContext, tool
@@ -11,6 +13,9 @@ seen: list[tuple[str, str | None]] = []
 """Of each call: the tool, the trace context that its context told."""
 here: list[tuple[str, str]] = []
 """Of each call of ``count``: trace id and span id of the current span, as OpenTelemetry says it."""
+
+losing: list[Callable[[str], Awaitable[None]]] = []
+"""What happens in ``lose``."""
 
 
 @tool(effect="read")
@@ -50,7 +55,15 @@ async def recall() -> str:
     return "known"
 
 
+@tool(effect="idempotent")
+async def lose(ctx: ToolContext) -> str:
+    """Lose the step to another worker meanwhile."""
+    await losing[0](ctx.step_id)
+    return "too late"
+
+
 helper = Agent(name="helper", model=MODEL, instructions=f"Help. {CANARY}", tools=[look, count])
 clumsy = Agent(name="clumsy", model=MODEL, instructions="Help.", tools=[break_down])
 patient = Agent(name="patient", model=MODEL, instructions="Help.", tools=[try_again])
-"""Agents are found by their module."""
+knower = Agent(name="knower", model=MODEL, instructions="Help.", tools=[recall])
+loser = Agent(name="loser", model=MODEL, instructions="Help.", tools=[lose])

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 import pytest
 from opentelemetry import trace
 from opentelemetry.util._once import Once
+from redis.asyncio import Redis
 
 from agentfleet.agents.agent import Agent
 from agentfleet.agents.bundle import bundle_of
+from agentfleet.agents.cached import CachedToolbox
 from agentfleet.agents.registry import Registry
 from agentfleet.agents.toolbox import AgentToolbox
+from agentfleet.caching.shelf import Shelf
 from agentfleet.domain.plan import first_step
 from agentfleet.engine.dispatch import Dispatcher
 from agentfleet.engine.promote import Promoter
@@ -20,6 +23,7 @@ from agentfleet.provider.limits import Limits
 from agentfleet.simulator.serve import Running, background
 from agentfleet.store.database import Database
 from agentfleet.telemetry import tracing
+from tests.conftest import Clock
 from tests.factories import POOL, Tally, save_bundle, submit, tally
 from tests.scripted import Bells, Worker
 from tests.tracing import agents
@@ -102,7 +106,7 @@ class Ran:
         }
         accepted = await submit(self.db, **given)
         await self.worker.execute(accepted.step_id)
-        for _ in range(20):
+        for _ in range(5):
             await self.worker.work()
             if (done := await tally(self.db, accepted.run_id)).run.state not in {"queued", "running", "waiting"}:
                 break
@@ -112,7 +116,7 @@ class Ran:
 
 
 @pytest.fixture
-async def fleet(db: Database, sim: Running, clock) -> AsyncIterator[Ran]:
+async def fleet(db: Database, redis: Redis, sim: Running, clock: Clock) -> AsyncIterator[Ran]:
     """One worker. Time passes when it has nothing to do."""
     agents.seen.clear()
     agents.here.clear()
@@ -125,6 +129,8 @@ async def fleet(db: Database, sim: Running, clock) -> AsyncIterator[Ran]:
         await Dispatcher(db, bells, pool=POOL, window=1000).run_once()
 
     with ThreadPoolExecutor(2) as threads:
-        tools = AgentToolbox(Registry([agents.helper, agents.clumsy, agents.patient]), threads)
+        registry = Registry([agents.helper, agents.clumsy, agents.patient, agents.knower, agents.loser])
+        shelf = Shelf(redis, prefix="test", patience=20, cap=1_000_000)
+        tools = CachedToolbox(AgentToolbox(registry, threads), registry, shelf, release="1")
         yield Ran(db, Worker(db, bells, model, tools), bells, go_on)  # pyright: ignore[reportArgumentType]
     await model.close()

@@ -5,6 +5,7 @@ from agentfleet.simulator.serve import Running
 from agentfleet.telemetry import attributes as a
 from agentfleet.telemetry import genai
 from agentfleet.telemetry.recording import root_of
+from tests.factories import execute
 from tests.tracing import agents
 from tests.tracing.conftest import PRODUCER, Ran, Tracing
 
@@ -125,3 +126,22 @@ async def test_a_refused_model_call_is_an_error_named_by_its_verdict_and_waiting
     assert refused.attributes[a.ERROR_TYPE] == "overloaded"
     [root] = [root for root in sink.named("invoke_agent") if root.trace_id == refused.trace_id]
     assert (root.attributes[a.OUTCOME], root.attributes[a.VERDICT], root.failed) == ("snooze", "overloaded", False)
+
+
+async def test_a_result_of_before_is_no_call_of_its_tool(fleet: Ran, traced: Tracing):
+    for _ in range(2):
+        await fleet.run(agents.knower)
+    sink = traced.stop()
+    assert len([root for root in sink.named("invoke_agent") if root.attributes[a.KIND] == "tool"]) == 2
+    assert len(sink.named("execute_tool recall")) == 1
+
+
+async def test_work_on_a_step_that_was_lost_is_marked_as_fenced(fleet: Ran, traced: Tracing, database_url: str):
+    async def lose(step_id: str) -> None:
+        execute(database_url, "UPDATE steps SET fence = fence + 1 WHERE id = %s", step_id)
+
+    agents.losing[:] = [lose]
+    await fleet.run(agents.loser, "running")
+    [root] = [root for root in traced.stop().named("invoke_agent") if root.attributes[a.KIND] == "tool"]
+    assert root.attributes[a.FENCED] is True
+    assert not root.failed
