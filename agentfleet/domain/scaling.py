@@ -135,7 +135,7 @@ def _reason(binding: Binding, load: Load, policy: ScalePolicy, work: float) -> s
         return f"{steps}; kept warm: {policy.min_workers}"
     if load.forecast > load.arrivals:
         return f"{steps}, {load.forecast:.3g} a second are expected"
-    return f"{steps}, {load.arrivals:.3g} a second arrive"
+    return f"{steps}, {load.arrivals:.3g} a second came of late"
 
 
 def _under_way(workers: int, target: int, policy: ScalePolicy) -> str:

@@ -88,7 +88,7 @@ async def test_an_answer_says_how_many_workers_and_why(db, ask):
     found = await ask()
     assert (found.desired_workers, found.binding, found.demand) == (1, "work", 4)
     assert (found.waiting, found.running, found.slots_per_worker, found.max_workers) == (3, 1, 2, 8)
-    assert found.reason == "Steps: 3 wait, 1 run, 0 a second arrive."
+    assert found.reason == "Steps: 3 wait, 1 run, 0 a second came of late."
 
 
 @pytest.mark.usefixtures("measured")
