@@ -65,8 +65,9 @@ def alive(pid: int) -> bool:
 class Dev:
     """A running `agentfleet dev --print-env`."""
 
-    def __init__(self, directory: Path, *arguments: str) -> None:
+    def __init__(self, directory: Path, *arguments: str, **settings: object) -> None:
         self.directory, self._arguments = directory, arguments
+        self._settings = {f"AGENTFLEET_{name.upper()}": str(value) for name, value in settings.items()}
         self.out, self.err = directory / "out", directory / "err"
         self.start()
 
@@ -76,7 +77,7 @@ class Dev:
             self.process = subprocess.Popen(
                 command("dev", "--no-demo", "--print-env", "--port", "0", *self._arguments),
                 cwd=self.directory,
-                env=environment(),
+                env=environment() | self._settings,
                 stdout=out,
                 stderr=err,
                 stdin=subprocess.DEVNULL,
@@ -108,10 +109,10 @@ class Dev:
 
 
 @contextmanager
-def dev(*arguments: str) -> Generator[Dev]:
+def dev(*arguments: str, **settings: object) -> Generator[Dev]:
     """A stack of a test's own, ready; whatever happens, it is gone afterwards."""
     with place() as directory:
-        stack = Dev(directory, *arguments)
+        stack = Dev(directory, *arguments, **settings)
         try:
             stack.wait_until_ready()
             yield stack
