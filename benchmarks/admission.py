@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,12 +75,12 @@ def main() -> None:
 
 
 @contextmanager
-def simulator() -> Generator[str]:
-    """A simulator of its own with the benchmark's limits; its URL."""
+def simulator(config: Mapping[str, Any] = LIMITS) -> Generator[str]:
+    """A simulator of its own, with the benchmark's limits unless told otherwise; its URL."""
     with tempfile.TemporaryDirectory(prefix="agentfleet-bench-sim-") as directory:
-        config = Path(directory, "sim.json")
-        config.write_text(json.dumps(LIMITS))
-        command = [sys.executable, "-m", "agentfleet.simulator", "--port", "0", "--config", str(config)]
+        path = Path(directory, "sim.json")
+        path.write_text(json.dumps(config))
+        command = [sys.executable, "-m", "agentfleet.simulator", "--port", "0", "--config", str(path)]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             url = json.loads(process.stdout.readline())["url"]

@@ -21,7 +21,7 @@ def intake(machine: Machine, *, requests: int) -> tuple[float, float]:
     """Submits per second and their p99 in milliseconds, over ``CONNECTIONS`` connections."""
     url = machine.fresh("bench_intake")
     migrate.upgrade(url)
-    port = _free_port()
+    port = free_port()
     environment = {
         "AGENTFLEET_DATABASE_URL": url,
         "AGENTFLEET_REDIS_URL": machine.redis_url,
@@ -43,7 +43,7 @@ async def _drive(settings: Settings, base: str, requests: int) -> tuple[float, f
     body = json.dumps({"agent": "bench", "input": "go"}).encode()
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CONNECTIONS), headers=headers) as session:
-        await _ready(session, base)
+        await ready(session, base)
         took = list[float]()
 
         async def client(count: int) -> None:
@@ -64,7 +64,7 @@ async def _drive(settings: Settings, base: str, requests: int) -> tuple[float, f
     return len(took) / elapsed, took[int(len(took) * 0.99)]
 
 
-async def _ready(session: aiohttp.ClientSession, base: str) -> None:
+async def ready(session: aiohttp.ClientSession, base: str) -> None:
     for _ in range(PORT_TRIES):
         try:
             async with session.get(f"{base}/readyz") as response:
@@ -76,6 +76,6 @@ async def _ready(session: aiohttp.ClientSession, base: str) -> None:
     raise RuntimeError("the ingress did not become ready")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     taken = {connection.laddr.port for connection in psutil.net_connections("tcp") if connection.laddr}
     return next(port for port in range(18080, 19080) if port not in taken)

@@ -8,7 +8,8 @@ from agentfleet.domain.admission import Axes, Bucket, Gate, Pace, admit
 
 HARD = Pace(burst=10.0, ramp_start=1.0)
 """How the provider enforces: over ten seconds, without a ramp."""
-SERVED_AT_ONCE = 50
+A_CALL: Axes = (1.0, 3_000.0, 500.0)
+SERVED_AT_ONCE = 4
 SHORTEST = 0.02
 """Seconds between two rounds, as ``engine/admit.py`` has it."""
 
@@ -18,7 +19,7 @@ class Limits:
     """The provider's limits a minute, and what one call takes of them: requests, input and output tokens."""
 
     a_minute: Axes
-    a_call: Axes = (1.0, 3_000.0, 500.0)
+    a_call: Axes = A_CALL
 
     @property
     def calls_a_second(self) -> float:

@@ -31,7 +31,7 @@ class Cluster:
     """The cluster's pace, in seconds. The defaults are those of the chart and of Kubernetes."""
 
     polling: float = 10.0
-    """KEDA's ``pollingInterval``: how often the scaler is asked."""
+    """KEDA's ``pollingInterval``. The HorizontalPodAutoscaler asks besides, at every sync."""
     sync: float = 15.0
     """How often the HorizontalPodAutoscaler looks (``--horizontal-pod-autoscaler-sync-period``)."""
     tolerance: float = 0.1
@@ -42,8 +42,8 @@ class Cluster:
     pod_start: float = 20.0
     """From the decision to a process that is ready: schedule, pull, import, connect."""
     warm_up: float = 10.0
-    """A new worker takes work gradually for so long."""
-    drain: float = 25.0
+    """A new worker takes a 32nd of its slots at first, and twice as many after every fifth of this time."""
+    drain: float = 120.0
     """What a step that runs on a pod that ends is given to end, too; then it is handed back."""
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from simpy import Environment
     from simpy.events import Event, ProcessGenerator
 
+DOUBLINGS, LEAST_ROOM = 5, 16
+"""The slow start of a worker, as ``broker/warmup.py`` has it."""
 LONGEST_BACKOFF = 30.0
 """Seconds a fleet without admission waits after a refusal, at most."""
 
@@ -89,11 +91,10 @@ class Fleet:
         if pod.phase is not Phase.STARTING:
             return
         pod.phase = Phase.SERVING
-        ticks = max(int(self._cluster.warm_up), 1)
-        for tick in range(1, ticks + 1):
-            pod.limit = max(self._concurrency * tick // ticks, 1)
+        for left in range(DOUBLINGS, -1, -1):
+            pod.limit = min(self._concurrency, max(self._concurrency >> left, LEAST_ROOM))
             self._has_room(pod)
-            yield self._env.timeout(self._cluster.warm_up / ticks)
+            yield self._env.timeout(self._cluster.warm_up / DOUBLINGS)
 
     def _drain(self, pod: Pod) -> "ProcessGenerator":
         pod.phase = Phase.DRAINING if pod.phase is Phase.SERVING else Phase.GONE
@@ -175,7 +176,7 @@ class Fleet:
 
     def _end(self, step: Step, pod: Pod) -> None:
         del pod.running[id(step)]
-        self.tally.ended(step, self._env.now)
+        self.tally.ended(step)
         if pod.phase is Phase.DRAINING and not pod.running:
             self._leave(pod)
         self._has_room(pod)

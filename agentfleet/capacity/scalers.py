@@ -10,6 +10,8 @@ from agentfleet.capacity.tally import Rate
 from agentfleet.capacity.work import Mix
 from agentfleet.domain.scaling import Load, ScalePolicy, ScaleState, decide
 
+EVERY = 5.0
+"""Seconds between two decisions, and between two looks at the load, as ``engine/autoscale.py`` has it."""
 CPU_TARGET = 0.7
 """The utilisation that a HorizontalPodAutoscaler is usually told to keep."""
 
@@ -19,6 +21,10 @@ class Scaler(Protocol):
 
     admits: bool
     """Whether its fleet asks for room in the provider's bucket before it calls."""
+
+    def look(self, fleet: Fleet, now: float) -> None:
+        """Take the measure of the load, every five seconds."""
+        ...
 
     def wanted(self, fleet: Fleet, now: float) -> float:
         """Pods that there should be."""
@@ -31,27 +37,33 @@ class Admissible:
 
     policy: ScalePolicy
     mix: Mix
+    rate: Rate
     provider_slots: float | None
     announced: tuple[float, float, float] | None = None
     """An expected event: known from this time, until that one, steps a second."""
     admits: bool = True
-    demand: int = 0
-    _rate: Rate = field(default_factory=Rate)
     _state: ScaleState = field(default_factory=ScaleState)
+    _last: float = 0.0
+
+    def look(self, fleet: Fleet, now: float) -> None:
+        self.rate.look(now, fleet.tally.arrived)
 
     def wanted(self, fleet: Fleet, now: float) -> float:
+        if self._state.desired is not None and now - self._state.at < EVERY:
+            return self._last
         load = Load(
             ready=len(fleet.ready),
             running=fleet.running,
-            arrivals=self._rate.at(now, fleet.tally.arrived),
+            due=0 if self.provider_slots is None else fleet.waiting,
+            arrivals=self.rate.value,
             step_seconds=fleet.tally.held / fleet.tally.done if fleet.tally.done else self.mix.mean,
             oldest_ready=now - fleet.ready[0].ready_at if fleet.ready else 0.0,
             forecast=self._forecast(now),
             provider_slots=self.provider_slots,
         )
         decision = decide(load, self.policy, self._state, now)
-        self._state, self.demand = decision.state, decision.demand
-        return float(decision.workers)
+        self._state, self._last = decision.state, float(decision.workers)
+        return self._last
 
     def _forecast(self, now: float) -> float:
         if self.announced is None:
@@ -67,6 +79,8 @@ class QueueLength:
     policy: ScalePolicy
     admits: bool = False
 
+    def look(self, fleet: Fleet, now: float) -> None: ...
+
     def wanted(self, fleet: Fleet, now: float) -> float:
         del now
         return max(float(self.policy.min_workers), math.ceil(len(fleet.ready) / self.policy.concurrency))
@@ -78,6 +92,8 @@ class Cpu:
 
     admits: bool = False
     _before: tuple[float, float] = (0.0, 0.0)
+
+    def look(self, fleet: Fleet, now: float) -> None: ...
 
     def wanted(self, fleet: Fleet, now: float) -> float:
         at, spent = self._before

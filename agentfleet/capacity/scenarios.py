@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from random import Random
 
 from agentfleet.capacity.arrivals import Shape, diurnal, poisson, spike, steady
-from agentfleet.capacity.bucket import Limits
+from agentfleet.capacity.bucket import A_CALL, Limits
 from agentfleet.capacity.work import Mix
+from agentfleet.domain.errors import InvalidInput
 
 MINUTE = 60.0
 
@@ -41,6 +42,15 @@ class Scenario:
         return sum(at < MINUTE for at in self.recorded) / min(MINUTE, self.duration)
 
 
+def recorded(times: Sequence[float], duration: float | None = None) -> Scenario:
+    """Arrivals as they were. Raises ``InvalidInput`` for a duration that ends before the first one."""
+    length = duration or max(times[-1], MINUTE)
+    kept = [at for at in times if at < length]
+    if not kept:
+        raise InvalidInput("duration", f"{length:g} s ends before the first arrival")
+    return Scenario("recorded", f"{len(kept):,} recorded steps", len(kept) / length, length, recorded=kept)
+
+
 def named(name: str, rate: float | None = None, duration: float | None = None) -> Scenario:
     """A scenario of the list, with a base rate and a duration of one's own."""
     return _MAKERS[name](rate, duration)
@@ -66,17 +76,18 @@ def _announced(rate: float | None, duration: float | None) -> Scenario:
 
 
 def _diurnal(rate: float | None, duration: float | None) -> Scenario:
-    length = duration or 4 * 60 * MINUTE
-    return Scenario("diurnal", "a day from a tenth to all and back", rate or 20.0, length, diurnal(length))
+    length = duration or 60 * MINUTE
+    about = "a day from a tenth to all and back, in an hour unless told otherwise"
+    return Scenario("diurnal", about, rate or 200.0, length, diurnal(length))
 
 
 def _provider_bound(rate: float | None, duration: float | None) -> Scenario:
-    """Room for twice the base rate of calls: a spike meets the provider's limits, not the fleet's."""
-    plain = _spike("provider-bound", 10.0, rate, duration)
-    mix, call = plain.mix, (1.0, 3_000.0, 500.0)
-    a_minute = plain.rate * mix.calls * 2 * 60
+    """Room for five times the base rate of calls: a spike meets the provider's limits, not the fleet's."""
+    plain = _spike("provider-bound", 10.0, rate or 40.0, duration or 15 * MINUTE)
+    call = A_CALL
+    a_minute = plain.rate * plain.mix.calls * 5 * 60
     limits = Limits((a_minute * 1.5, a_minute * call[1], a_minute * call[2] * 1.5), call)
-    about = "10 times the load, of which the provider answers 2"
+    about = "10 times the load, of which the provider answers a half"
     return Scenario(plain.name, about, plain.rate, plain.duration, plain.shape, plain.most, limits=limits)
 
 

@@ -1,7 +1,7 @@
 """Play one scenario: simpy's discrete events, the fleet, the scaler, the HorizontalPodAutoscaler.
 
-The scaler is asked every polling interval, and the HorizontalPodAutoscaler looks at its last answer every sync period:
-that is KEDA with ``useCachedMetrics``, its slower way. All draws come from one seed: the same seed, the same second.
+The HorizontalPodAutoscaler asks the scaler at every sync, through KEDA, and KEDA itself at every polling interval; when
+these intervals begin is drawn. All draws come from one seed: the same seed, the same second.
 """
 
 from dataclasses import dataclass
@@ -14,9 +14,12 @@ from agentfleet.capacity.cluster import Cluster, Hpa
 from agentfleet.capacity.extras import library
 from agentfleet.capacity.fleet import Fleet
 from agentfleet.capacity.pods import Phase
-from agentfleet.capacity.scalers import Admissible, Scaler
+from agentfleet.capacity.scalers import EVERY, Admissible, Scaler
 from agentfleet.capacity.scenarios import Scenario
+from agentfleet.capacity.tally import Rate
 from agentfleet.capacity.timeline import Figures, Sample, figures
+from agentfleet.domain import provider_room as room
+from agentfleet.domain.provider_room import Calls
 from agentfleet.domain.scaling import ScalePolicy
 
 if TYPE_CHECKING:
@@ -65,8 +68,9 @@ def simulate(scenario: Scenario, scaler: Scaler, terms: Terms, seed: int) -> Out
     fleet.begin(_first_pods(scenario, terms.policy))
     loop = _Loop(env, fleet, scaler, hpa, terms, scenario)
     env.process(_feed(env, fleet, scenario, arrivals, lives))
-    env.process(loop.poll())
-    env.process(loop.sync())
+    env.process(loop.measure(after=lives.random() * EVERY))
+    env.process(loop.poll(after=lives.random() * terms.cluster.polling))
+    env.process(loop.sync(after=lives.random() * terms.cluster.sync))
     env.process(loop.watch())
     env.run(until=scenario.duration)
     pending = [env.now - step.ready_at + step.waited for step in fleet.ready]
@@ -100,16 +104,25 @@ class _Loop:
         self._cap = None if slots is None else slots / terms.policy.concurrency
         self.samples = list[Sample]()
 
-    def poll(self) -> "ProcessGenerator":
+    def measure(self, *, after: float) -> "ProcessGenerator":
+        yield self._env.timeout(after)
+        while True:
+            self._scaler.look(self._fleet, self._env.now)
+            yield self._env.timeout(EVERY)
+
+    def poll(self, *, after: float) -> "ProcessGenerator":
+        yield self._env.timeout(after)
         while True:
             self._wanted = self._scaler.wanted(self._fleet, self._env.now)
             yield self._env.timeout(self._terms.cluster.polling)
 
-    def sync(self) -> "ProcessGenerator":
+    def sync(self, *, after: float) -> "ProcessGenerator":
+        yield self._env.timeout(after)
         while True:
-            yield self._env.timeout(self._terms.cluster.sync)
+            self._wanted = self._scaler.wanted(self._fleet, self._env.now)
             self._target = self._hpa.sync(self._wanted, self._env.now, self._target)
             self._fleet.resize(self._target)
+            yield self._env.timeout(self._terms.cluster.sync)
 
     def watch(self) -> "ProcessGenerator":
         while True:
@@ -134,12 +147,16 @@ class _Loop:
 
 
 def provider_slots(scenario: Scenario) -> float | None:
-    """Slots that the provider's limits can keep busy: the calls that it answers, and the tool steps between them."""
+    """Slots that the provider's limits can keep busy, by ``domain.provider_room``."""
     if scenario.limits is None:
         return None
-    return scenario.limits.calls_a_second / scenario.mix.calls * scenario.mix.mean
+    mix, (_, inputs, outputs) = scenario.mix, scenario.limits.a_call
+    calls = Calls("model", 1_000, 1_000 * mix.call_seconds, 1_000 * inputs, 1_000 * outputs)
+    tools = round(1_000 * (1 - mix.calls) / mix.calls)
+    limits = {"account/model": scenario.limits.a_minute}
+    return room.provider_slots({"model": [calls]}, limits, Calls(None, tools, tools * mix.tool_seconds))
 
 
 def ours(scenario: Scenario, policy: ScalePolicy) -> Admissible:
     """The scaler that agentfleet brings, for a scenario."""
-    return Admissible(policy, scenario.mix, provider_slots(scenario), scenario.announced)
+    return Admissible(policy, scenario.mix, Rate(scenario.first_rate), provider_slots(scenario), scenario.announced)

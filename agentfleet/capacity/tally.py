@@ -1,12 +1,12 @@
 """What was counted in one simulation."""
 
-from collections import deque
 from dataclasses import dataclass, field
+from math import exp
 
 from agentfleet.capacity.work import Step
 
-LOOK_BACK = 120.0
-"""Seconds over which the rate of arrivals is taken."""
+MEMORY = 60.0
+"""Seconds of the smoothed rate of arrivals."""
 
 
 @dataclass(slots=True)
@@ -22,9 +22,8 @@ class Tally:
     """Seconds of slots that steps which ended had used."""
     waits: list[float] = field(default_factory=list[float])
 
-    def ended(self, step: Step, now: float) -> None:
+    def ended(self, step: Step) -> None:
         """A step is settled."""
-        del now
         self.done += 1
         self.held += step.seconds
         self.waits.append(step.waited)
@@ -32,14 +31,19 @@ class Tally:
 
 @dataclass(slots=True)
 class Rate:
-    """Arrivals a second over the last ``LOOK_BACK`` seconds, from the running count."""
+    """Arrivals a second, smoothed as in ``store/sql/record_load.sql``: the last minute counts for two thirds.
 
-    _seen: deque[tuple[float, int]] = field(default_factory=lambda: deque([(0.0, 0)]))
+    The newest arrivals are counted at the next look, since in the fleet they may not be committed yet.
+    """
 
-    def at(self, now: float, arrived: int) -> float:
-        """The rate, as a poll sees it."""
-        self._seen.append((now, arrived))
-        while len(self._seen) > 2 and self._seen[1][0] <= now - LOOK_BACK:
-            self._seen.popleft()
-        since, before = self._seen[0]
-        return (arrived - before) / (now - since) if now > since else 0.0
+    value: float
+    _counted: tuple[float, int] = (0.0, 0)
+    _seen: tuple[float, int] = (0.0, 0)
+
+    def look(self, now: float, arrived: int) -> None:
+        """Take the measure of the arrivals so far."""
+        (since, before), (until, count) = self._counted, self._seen
+        if until > since:
+            seconds = until - since
+            self.value += ((count - before) / seconds - self.value) * (1 - exp(-seconds / MEMORY))
+        self._counted, self._seen = self._seen, (now, arrived)

@@ -3,6 +3,9 @@
 import click
 
 from agentfleet.cli.capacity.expect import expect
+from agentfleet.cli.capacity.plan import plan
+from agentfleet.cli.capacity.record import record
+from agentfleet.cli.capacity.simulate import simulate
 
 
 @click.group()
@@ -10,4 +13,5 @@ def capacity() -> None:
     """Simulate the autoscaler, plan a fleet, announce an expected event."""
 
 
-capacity.add_command(expect)
+for command in (simulate, plan, record, expect):
+    capacity.add_command(command)
