@@ -24,7 +24,7 @@ HEAVY = (
     "agentfleet.simulator.serve", "aiohttp", "anthropic", "anthropic.resources.messages", "celery.app.amqp",
     "celery.app.events", "celery.app.control", "celery.app.trace", "celery.bin.worker", "celery.concurrency.solo",
     "celery.events.state", "celery.loaders.app", "celery.worker", "celery.worker.components", "celery.worker.consumer",
-    "celery.worker.autoscale", "kombu.transport.redis", "psycopg.types.json", "redis.asyncio", "uvicorn",
+    "celery.worker.autoscale", "flower.command", "kombu.transport.redis", "psycopg.types.json", "redis.asyncio", "uvicorn",
     "uvicorn.lifespan.on", "uvicorn.protocols.http.httptools_impl", "uvloop",
 )  # fmt: skip
 """Nothing that reads settings, starts a thread or opens a connection."""

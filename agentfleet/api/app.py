@@ -30,6 +30,7 @@ from agentfleet.api.edge import Edge
 from agentfleet.api.problems import METHOD_NOT_ALLOWED
 from agentfleet.api.services import open_services
 from agentfleet.api.translate import answer, problem_of
+from agentfleet.console.pages import PAGES
 from agentfleet.settings import Settings
 
 ROUTERS: Final = (
@@ -88,7 +89,7 @@ def create_app(settings: Settings, ingress: bootstrap.Ingress | None = None) -> 
     for route in ROUTES:
         if route.operation_id == HOT:
             route.app = request_response(route.endpoint)
-    app.router.routes.extend(ROUTES)  # included routers would be matched twice for every request
+    app.router.routes.extend([*ROUTES, *PAGES])  # included routers would be matched twice for every request
     app.add_exception_handler(HTTPException, _answer)
     app.add_exception_handler(RequestValidationError, _answer)
     token = settings.internal_token
@@ -107,4 +108,4 @@ async def _answer(request: Request, error: Exception) -> Response:
 
 def _methods(path: str) -> set[str]:
     """What ``path`` knows, over all of its routes: the framework looks at one of them only."""
-    return {method for route in ROUTES if route.path_regex.match(path) for method in route.methods or ()}
+    return {method for route in (*ROUTES, *PAGES) if route.path_regex.match(path) for method in route.methods or ()}

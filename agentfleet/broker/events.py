@@ -46,6 +46,8 @@ class TaskEvents:
                 send("task-failed", uuid=done.request.id, exception="its run reached a ceiling", traceback="")
             case "retry" | "snooze" | "hand_back":
                 send("task-retried", uuid=done.request.id, exception=done.outcome, traceback="")
+            case "revoked":
+                send("task-revoked", uuid=done.request.id, terminated=True, signum=None, expired=False)
             case "succeed":
                 send("task-succeeded", uuid=done.request.id, result="settled", runtime=done.runtime)
             case _:

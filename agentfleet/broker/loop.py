@@ -51,7 +51,7 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A request whose step was attempted: the event that ended it, or ``None``; ``runtime`` in seconds."""
+    """A request whose step was attempted: the event that ended it, ``revoked``, or ``None``; ``runtime`` in seconds."""
 
     request: StepRequest
     outcome: str | None
@@ -73,7 +73,7 @@ class LoopThread:
         died: Callable[[], None],
     ) -> None:
         self._serve, self._resting, self._died = serve, resting, died
-        self._in_hand = 0
+        self._in_hand: set[StepRequest] = set()
         self._taken: deque[StepRequest] = deque()
         self._pumping = False
         self.done: deque[Done] = deque()
@@ -147,12 +147,13 @@ class LoopThread:
         self._pumping = False
         while self._taken:
             request = self._taken.popleft()
-            self._in_hand += 1
+            self._in_hand.add(request)
             self._server.start(request.id, partial(self._report, request, time.monotonic()))
 
     def _report(self, request: StepRequest, started: float, outcome: str | None) -> None:
-        self._in_hand -= 1
-        self.done.append(Done(request, outcome, time.monotonic() - started))
+        self._in_hand.discard(request)
+        ended = outcome or ("revoked" if request.stopped else None)
+        self.done.append(Done(request, ended, time.monotonic() - started))
         if not self.reporting:
             self.reporting = True
             asyncio.get_running_loop().call_later(REPORT_AFTER, self.on_done)
@@ -185,7 +186,7 @@ class LoopThread:
 
     async def _watch(self, watchdog: Watchdog) -> None:
         """Hand everything back when the consumer is deaf: nobody would be told what became of it, nor bring more."""
-        await watchdog.deaf(lambda: self._resting(self._in_hand))
+        await watchdog.deaf(lambda: self._resting(len(self._in_hand)))
         self._died()
         self.drain(0)
 
@@ -198,7 +199,13 @@ class LoopThread:
                         message = await pubsub.get_message(timeout=5.0)
                         if message is not None:
                             data = cast("bytes", message["data"])
-                            serving.server.stop(set(data.decode(errors="replace").split()))
+                            self._stop(serving, set(data.decode(errors="replace").split()))
             except (RedisError, OSError) as error:
                 log.debug("revocations_unheard", error=str(error))
                 await asyncio.sleep(RELISTEN)
+
+    def _stop(self, serving: Serving, step_ids: set[str]) -> None:
+        """The runs of these steps have ended: whoever watches shall see that they were stopped."""
+        for request in self._in_hand:
+            request.stopped = request.stopped or request.id in step_ids
+        serving.server.stop(step_ids)

@@ -27,6 +27,7 @@ class StepRequest:
         "message",
         "name",
         "root_id",
+        "stopped",
         "time_start",
     )
 
@@ -45,6 +46,8 @@ class StepRequest:
         self.args = str(headers.get("argsrepr") or "")
         self.root_id = str(headers.get("root_id") or self.id)
         self.time_start = time.time()
+        self.stopped = False
+        """Its run ended while it was in hand."""
         self.eventer: Any = None
         """Celery gives every request the new event dispatcher after a reconnect."""
 

@@ -86,5 +86,8 @@ def programs(options: StackOptions, settings: Settings, env: StackEnv) -> Iterat
         yield Program("batches", 1, ("workers.batches",), shared, metrics_port=0)
     user, _, place = env.flower_url.removeprefix("http://").partition("@")
     host, _, port = place.partition(":")
-    flower = {**shared, "FLOWER_ADDRESS": host, "FLOWER_PORT": port, "FLOWER_BASIC_AUTH": user}
+    public = {} if "public_url" in settings.model_fields_set else {"AGENTFLEET_PUBLIC_URL": env.api_url}
+    history = str(options.data_dir.resolve() / "flower")
+    told = {"FLOWER_ADDRESS": host, "FLOWER_PORT": port, "FLOWER_BASIC_AUTH": user, "FLOWER_DB": history}
+    flower = {**shared, **public, **told}
     yield Program("flower", 1, ("workers.flower",), flower, port=int(port), metrics_port=int(port))

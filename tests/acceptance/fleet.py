@@ -30,6 +30,7 @@ from tests.factories import execute
 from tests.zygote import ROOT, zygote
 
 TENANT = "acme"
+FLOWER_LOGIN = ("ops", "f1ower-canary")
 PROVIDER_KEY = "sk-ant-canary-0123456789abcdef"
 PATIENCE = 60.0
 """Seconds after which waiting is called a failure: the machine may be busy."""
@@ -58,7 +59,7 @@ class Process:
         self._zygote = zygote(code)
         self.pid = self._zygote.start(arguments, environment, log)
         urls = [urlsplit(environment[f"AGENTFLEET_{name}_URL"]).password for name in ("DATABASE", "REDIS")]
-        self.secrets = [PROVIDER_KEY, *(password for password in urls if password)]
+        self.secrets = [PROVIDER_KEY, FLOWER_LOGIN[1], *(password for password in urls if password)]
 
     @property
     def announced(self) -> dict[str, Any] | None:
@@ -181,7 +182,7 @@ class Ground:
             **kept,
             **{f"AGENTFLEET_{name.upper()}": str(value) for name, value in ours.items()},
             "ANTHROPIC_API_KEY": PROVIDER_KEY,
-            "FLOWER_UNAUTHENTICATED_API": "true",
+            "FLOWER_BASIC_AUTH": ":".join(FLOWER_LOGIN),
         }
 
     def start(self, *arguments: str, directory: Path | None = None, code: Path = ROOT, **settings: object) -> Process:

@@ -1,18 +1,17 @@
 """Celery's own tools keep working: inspect, revoke, Flower, the stock transport. And what one worker can hold."""
 
 import asyncio
-import json
 import socket
 from typing import Any
-from urllib.request import urlopen
 
+import httpx2
 from kombu import pools
 from redis.asyncio import Redis
 
 from agentfleet.broker.app import make_app
 from agentfleet.settings import Settings
 from tests.acceptance import agents
-from tests.acceptance.fleet import Fleet, Ground, until
+from tests.acceptance.fleet import FLOWER_LOGIN, Fleet, Ground, until
 
 CROWD = 2_000
 
@@ -28,10 +27,10 @@ class Flower:
 
     def _get(self, path: str) -> dict[str, Any]:
         try:
-            with urlopen(f"http://127.0.0.1:{self.port}/api/{path}", timeout=10) as response:  # ours
-                return json.load(response)
-        except OSError:
+            answer = httpx2.get(f"http://127.0.0.1:{self.port}/api/{path}", auth=FLOWER_LOGIN, timeout=10)
+        except httpx2.TransportError:
             return {}
+        return answer.raise_for_status().json()
 
     async def get(self, path: str) -> dict[str, Any]:
         return await asyncio.to_thread(self._get, path)
@@ -75,6 +74,7 @@ async def test_inspect_and_flower_show_a_step_and_revoke_cancels_its_run(fleet: 
     await ask(fleet, "revoke", task_id=active["id"], terminate=True)
     await fleet.finished([run], "cancelled")
     await until(idle, "the worker has let go of it")
+    assert (await until(lambda: task("REVOKED"), "Flower shows that it was stopped"))["uuid"] == active["id"]
     assert flower.process.lines, "it logs as the others do"
 
 

@@ -76,6 +76,7 @@ def tell(dispatcher: EventDispatcher, mode: str, requests: list[StepRequest], ou
         ("retry", "task-retried"),
         ("snooze", "task-retried"),
         ("hand_back", "task-retried"),
+        ("revoked", "task-revoked"),
         (None, "task-succeeded"),
     ],
 )
