@@ -14,7 +14,6 @@ from enum import StrEnum
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import AliasChoices
@@ -27,6 +26,8 @@ from agentfleet.domain.model import StepKind
 from agentfleet.domain.retention import FOREVER
 from agentfleet.domain.retry import Bury, HandBack, RetryAfter, RetryDecision, RetryPolicy, SnoozeFor
 from agentfleet.domain.verdicts import VERDICTS, Verdict
+from scripts.markdown import code, page, prose, table
+from scripts.metrics_page import metrics_page
 
 DOCS = Path(__file__).parent.parent / "docs"
 CRASHES = retry.POISON_AFTER[StepKind.TOOL]
@@ -44,6 +45,7 @@ def main(arguments: Sequence[str], docs: Path = DOCS) -> int:
         "errors.md": error_tables(),
         "settings.md": setting_tables(),
         "problems.md": problem_table(),
+        "metrics.md": metrics_page(),
         "openapi.json": json.dumps(openapi.document(), indent=2, ensure_ascii=False) + "\n",
     }
     stale = [name for name, text in pages.items() if _read(docs / name) != text]
@@ -62,12 +64,12 @@ def main(arguments: Sequence[str], docs: Path = DOCS) -> int:
 
 def lifecycle() -> str:
     """The two transition tables, drawn and written out."""
-    return _page(
+    return page(
         "Lifecycle",
         states,
         *_noun("step", states.STEP_TRANSITIONS, states.StepState, states.StepEvent, states.STEP_INITIAL),
         *_noun("run", states.RUN_TRANSITIONS, states.RunState, states.RunEvent, {states.RUN_INITIAL}),
-        f"A waiting run says in `blocked_on` what it waits for: {_code(states.BLOCKED_ON)}.",
+        f"A waiting run says in `blocked_on` what it waits for: {code(states.BLOCKED_ON)}.",
     )
 
 
@@ -86,12 +88,12 @@ def _noun(
         {row: to for row, to in rows.items() if row[1] not in ends}, [s for s in state if s in initial], final
     )
     yield "Not drawn, from every state that is not final: " + ", ".join(f"`{e}` → {to}" for e, to in ends.items()) + "."
-    yield _table(
+    yield table(
         ("State", "Meaning", "Leaves by"),
-        [(f"`{s}`", meaning, _code(leaving[s]) or "final") for s, meaning in _meanings(state).items()],
+        [(f"`{s}`", meaning, code(leaving[s]) or "final") for s, meaning in _meanings(state).items()],
     )
     yield f"## The events of a {name}"
-    yield _table(
+    yield table(
         ("Event", "Meaning", "Moves"),
         [
             (f"`{e}`", meaning, "<br>".join(f"{s} → {to}" for s, to in moves[e]))
@@ -120,7 +122,7 @@ def _meanings(enum: type[Member]) -> dict[Member, str]:
     for member, below in pairwise(body):
         match member, below:
             case ast.Assign(targets=[ast.Name(name)]), ast.Expr(ast.Constant(str(text))):
-                found[enum[name]] = _prose(text)
+                found[enum[name]] = prose(text)
             case _:
                 pass
     return found
@@ -134,7 +136,7 @@ def error_tables() -> str:
     policy = RetryPolicy()
     curve = (retry.__doc__ or "").split("\n\n")[1]
     tree = (errors.__doc__ or "").partition("::\n\n")[2]
-    return _page(
+    return page(
         "Errors and verdicts",
         verdicts,
         "## The errors",
@@ -142,14 +144,14 @@ def error_tables() -> str:
         "## The verdict of each error",
         "An error that is not in this table has the verdict of its nearest ancestor that is; failing that, "
         f"`{Verdict.UNCLASSIFIED}`.",
-        _table(
+        table(
             ("Error", "Meaning", "Verdict"),
             [(f"`{cls.__name__}`", _summary(cls), f"`{verdict}`") for cls, verdict in VERDICTS.items()],
         ),
         "## What a verdict leads to",
-        _prose(curve),
+        prose(curve),
         "With the default settings; `retry-after` is the server's word on when to come back:",
-        _table(
+        table(
             (
                 "Verdict", "Meaning", "The first time",
                 f"After {policy.max_attempts} attempts, {CRASHES} crashes of a tool or many waits", "`retry-after`",
@@ -212,14 +214,14 @@ def setting_tables() -> str:
     for heading, names in _sections().items():
         fields = {name: settings.Settings.model_fields[name] for name in names}
         rows = [(_variable(name, field), _default(field), _meaning(field)) for name, field in fields.items()]
-        blocks += [f"## {heading}", _table(("Variable", "Default", "Meaning"), rows)]
-    return _page("Settings", settings, _prose((settings.__doc__ or "").split("\n\n")[1]), *blocks)
+        blocks += [f"## {heading}", table(("Variable", "Default", "Meaning"), rows)]
+    return page("Settings", settings, prose((settings.__doc__ or "").split("\n\n")[1]), *blocks)
 
 
 def problem_table() -> str:
     """Every problem of the HTTP API and what to do about it."""
-    rows = [(_code([kind.code]), str(kind.status), kind.title, kind.remedy) for kind in problems.PROBLEMS.values()]
-    return _page("Problems of the HTTP API", problems, _table(("code", "status", "what it means", "what to do"), rows))
+    rows = [(code([kind.code]), str(kind.status), kind.title, kind.remedy) for kind in problems.PROBLEMS.values()]
+    return page("Problems of the HTTP API", problems, table(("code", "status", "what it means", "what to do"), rows))
 
 
 def _sections() -> dict[str, list[str]]:
@@ -259,34 +261,11 @@ def _default(field: FieldInfo) -> str:
 
 def _meaning(field: FieldInfo) -> str:
     choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
-    return f"{field.description} One of {_code(choices)}." if choices else field.description or ""
-
-
-# Markdown
-
-
-def _page(title: str, source: ModuleType, *blocks: str) -> str:
-    path = source.__name__.replace(".", "/") + ("/__init__.py" if hasattr(source, "__path__") else ".py")
-    origin = f"<!-- Generated from {path} by scripts/generate_docs.py: change the code, then run `make docs`. -->"
-    return "\n\n".join((f"# {title}", origin, *blocks)) + "\n"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
-def _code(words: Collection[str]) -> str:
-    return ", ".join(f"`{word}`" for word in words)
+    return f"{field.description} One of {code(choices)}." if choices else field.description or ""
 
 
 def _summary(cls: type) -> str:
-    return _prose((cls.__doc__ or "").split("\n\n")[0])
-
-
-def _prose(text: str) -> str:
-    """A docstring's paragraph as one line of Markdown."""
-    return re.sub(r"``(.+?)``", r"`\1`", " ".join(text.split()))
+    return prose((cls.__doc__ or "").split("\n\n")[0])
 
 
 def _read(path: Path) -> str | None:

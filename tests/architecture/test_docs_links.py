@@ -8,7 +8,6 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from prometheus_client.metrics import MetricWrapperBase
 from pydantic import AliasChoices
 
 from agentfleet import Agent
@@ -16,7 +15,6 @@ from agentfleet.cli.main import main as cli
 from agentfleet.domain.settlement import EventType
 from agentfleet.domain.verdicts import Verdict
 from agentfleet.settings import Settings
-from agentfleet.telemetry import metrics
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -101,17 +99,12 @@ def test_a_broken_name_of_each_kind_is_found(tmp_path: Path) -> None:
 
 
 def test_the_tables_that_guides_copy_are_complete() -> None:
-    api, agents, observe, dead = (
-        (GUIDES / f"{name}.md").read_text(encoding="utf-8") for name in ("api", "agents", "observe", "dead-letters")
+    api, agents, dead = (
+        (GUIDES / f"{name}.md").read_text(encoding="utf-8") for name in ("api", "agents", "dead-letters")
     )
     for event in EventType:
         assert f"`{event}`" in api
     for field in fields(Agent):
         assert f"| `{field.name}` |" in agents
-    for metric in vars(metrics).values():
-        if isinstance(metric, MetricWrapperBase):
-            name = metric._name + ("_total" if metric._type == "counter" else "")
-            labels = ", ".join(f"`{label}`" for label in metric._labelnames)
-            assert f"| `{name}` | {metric._type} | {labels} | {metric._documentation} |" in observe
     for verdict in (Verdict.BACKOFF, Verdict.UNCLASSIFIED, Verdict.PERMANENT, Verdict.POISON, Verdict.UNKNOWN_EFFECT):
         assert f"| `{verdict}` |" in dead
