@@ -6,6 +6,7 @@ alike.
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from math import inf
 from typing import Any
 
 import orjson
@@ -21,6 +22,7 @@ EVERY = 5.0
 STEP_SECONDS = 10.0
 """For which a step is taken to hold a slot, until the pool has done some."""
 BINDINGS = ("work", "provider", "max", "min")
+SIZES = (metrics.DESIRED_WORKERS, metrics.DESIRED_SLOTS, metrics.PROVIDER_CAPACITY_SLOTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,25 +57,36 @@ class Autoscaler:
 
 
 class ScaleGauges:
-    """Tells what was decided last, from the one process that leads: so that it is seen when nobody asks any more."""
+    """Tells what was decided last, from the one process that leads: so that it is seen when nobody asks any more. A
+    pool that nobody has asked about for a day is not sized by us: nothing is told of it.
+    """
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._told: set[str] = set()
 
     async def run_once(self) -> int:
         """Set the gauges; always 0."""
-        for each in await capacity.decided(self._db):
-            found = orjson.loads(each.decision)
-            if not found:
-                continue
-            metrics.DESIRED_WORKERS.labels(each.pool).set(found["desired_workers"])
-            metrics.DESIRED_SLOTS.labels(each.pool).set(found["desired_slots"])
-            slots = found["provider_slots"]
-            metrics.PROVIDER_CAPACITY_SLOTS.labels(each.pool).set(float("inf") if slots is None else slots)
-            metrics.SCALE_DECIDED.labels(each.pool).set(each.decided_at.timestamp())
+        found = {each.pool: each for each in await capacity.decided(self._db)}
+        for pool in self._told - found.keys():
+            for gauge in (*SIZES, metrics.SCALE_DECIDED):
+                gauge.remove(pool)
             for binding in BINDINGS:
-                metrics.SCALE_BOUND.labels(each.pool, binding).set(found["binding"] == binding)
+                metrics.SCALE_BOUND.remove(pool, binding)
+        for each in found.values():
+            _tell(each)
+        self._told = set(found)
         return 0
+
+
+def _tell(decided: Decided) -> None:
+    found = orjson.loads(decided.decision)
+    sizes = (found["desired_workers"], found["desired_slots"], found["provider_slots"])
+    for gauge, size in zip(SIZES, sizes, strict=True):
+        gauge.labels(decided.pool).set(inf if size is None else size)
+    metrics.SCALE_DECIDED.labels(decided.pool).set(decided.decided_at.timestamp())
+    for binding in BINDINGS:
+        metrics.SCALE_BOUND.labels(decided.pool, binding).set(found["binding"] == binding)
 
 
 def load_of(facts: Facts, policy: PoolPolicy) -> Load:

@@ -22,9 +22,12 @@ FIRST, LATE, LONGEST = 10.0, 5.0, 300.0
 ROOM = 100_000
 """More waiting steps of a kind are not counted."""
 KEEP = timedelta(weeks=5)
+STALE = timedelta(days=1)
 WEEK, HOUR = timedelta(weeks=1), timedelta(hours=1)
 
-_LOAD = text("SELECT ready, running, due, queued, coalesce(oldest, 0) AS oldest FROM agentfleet_pool_load(:pool, :room)")
+_LOAD = text(
+    "SELECT ready, running, due, queued, coalesce(oldest, 0) AS oldest FROM agentfleet_pool_load(:pool, :room)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +85,10 @@ async def prune(db: Database) -> int:
 
 
 async def decided(db: Database) -> Sequence[Decided]:
-    """The newest decision about each pool."""
-    query = select(scale_decisions.c.pool, scale_decisions.c.decided_at, scale_decisions.c.decision)
+    """The newest decision about each pool, unless nobody has asked for ``STALE``."""
+    query = select(scale_decisions.c.pool, scale_decisions.c.decided_at, scale_decisions.c.decision).where(
+        scale_decisions.c.decided_at > func.agentfleet_now() - STALE
+    )
     async with db.reading() as connection:
         return [Decided(*row) for row in await connection.execute(query.order_by(scale_decisions.c.pool))]
 

@@ -108,13 +108,14 @@ async def test_what_is_older_than_five_weeks_is_forgotten(meter, clock, database
     assert execute(database_url, "SELECT count(*) FROM pool_loads") == [(0,)]
 
 
-async def test_who_leads_tells_the_last_decision_and_when_it_was(db, meter):
+async def test_who_leads_tells_the_last_decision_until_nobody_has_asked_for_a_day(db, meter, clock):
     await meter.run_once()
     for _ in range(5):
         await make_step(db, StepState.RUNNING)
     policy = PoolPolicy(ScalePolicy(concurrency=2))
     decided = await Autoscaler(db, lambda _: policy)("default")
-    await ScaleGauges(db).run_once()
+    gauges = ScaleGauges(db)
+    await gauges.run_once()
 
     def told(gauge, *labels: str) -> float:
         return gauge.labels("default", *labels)._value.get()
@@ -124,3 +125,7 @@ async def test_who_leads_tells_the_last_decision_and_when_it_was(db, meter):
     assert told(metrics.PROVIDER_CAPACITY_SLOTS) == math.inf
     assert told(metrics.SCALE_DECIDED) == decided.decided_at.timestamp()
     assert [told(metrics.SCALE_BOUND, by) for by in ("work", "provider", "max", "min")] == [1, 0, 0, 0]
+    clock.advance(86_401)
+    await gauges.run_once()
+    for gauge in (metrics.DESIRED_WORKERS, metrics.SCALE_DECIDED, metrics.SCALE_BOUND):
+        assert [sample for metric in gauge.collect() for sample in metric.samples] == []
