@@ -48,13 +48,15 @@ def examine() -> "Iterator[Finding]":
         yield fail("settings", "; ".join(invalid_settings(error)), "mend these variables; nothing starts with them")
         return
     yield ok("settings", "valid")
+    from agentfleet.cli.checks.archive import check_archive
     from agentfleet.cli.checks.database import check_database
     from agentfleet.cli.checks.host import check_agents, check_open_files, check_provider
     from agentfleet.cli.checks.redis import check_redis
     from agentfleet.cli.checks.tracing import check_tracing
 
     settings = of_the_stack(settings)
-    for check in (check_database, check_redis, check_agents, check_provider, check_open_files, check_tracing):
+    host = (check_agents, check_provider, check_open_files)
+    for check in (check_database, check_redis, *host, check_archive, check_tracing):
         yield from check(settings)
 
 

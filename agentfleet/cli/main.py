@@ -18,6 +18,7 @@ from agentfleet.cli.keys import keys
 from agentfleet.cli.launch import PROGRAMS, launcher
 from agentfleet.cli.migrate import migrate
 from agentfleet.cli.problems import explained
+from agentfleet.cli.retention import retention
 from agentfleet.cli.run import run
 from agentfleet.cli.runs import runs
 from agentfleet.cli.tenants import tenants
@@ -62,6 +63,7 @@ COMMANDS = (
         tenants,
         alerts,
         batches,
+        retention,
         cache,
         accounts,
         capacity,

@@ -1,4 +1,7 @@
-"""`agentfleet tenants`: what tenants may spend in a day, and their share. Speaks to the database, as `keys` does."""
+"""`agentfleet tenants`: what tenants may spend in a day, their share, how long their runs are kept.
+
+Speaks to the database, as `keys` does.
+"""
 
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
@@ -12,6 +15,7 @@ if TYPE_CHECKING:
     from agentfleet.store.database import Database
 
 NO_CAP = "none"
+DEFAULT = "default"
 
 
 class Ceiling(click.ParamType[Any]):
@@ -35,6 +39,25 @@ class Ceiling(click.ParamType[Any]):
         return number
 
 
+class Term(click.ParamType[Any]):
+    """How long runs are kept, in seconds; `default`: as the deployment says."""
+
+    name = "duration|forever|default"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Seconds; ``default`` stays as it is."""
+        from agentfleet.domain.errors import InvalidInput
+        from agentfleet.domain.retention import read_keep
+
+        if value == DEFAULT or not isinstance(value, str):
+            return value
+        try:
+            return read_keep("", value)
+        except InvalidInput as error:
+            self.fail(f"{error.problem}, or {DEFAULT!r}", param, ctx)
+
+
+KEEP = Term()
 COUNT, DOLLARS = Ceiling(int, 2**53), Ceiling(Decimal, 10_000_000)
 
 
@@ -65,21 +88,31 @@ def list_tenants() -> None:
 @click.option("--max-tokens-per-day", type=COUNT, help="Input, cache write and output tokens.")
 @click.option("--max-steps-per-day", type=COUNT, help="Model calls and tool calls.")
 @click.option("--max-tool-calls-per-day", type=COUNT, help="Tool calls only.")
+@click.option("--keep-runs", type=KEEP, help="How long runs stay after their end, as 30d; `forever`; `default`.")
+@click.option("--keep-failed-runs", type=KEEP, help="The same for runs that did not succeed.")
+@click.option("--keep-details", type=KEEP, help="The same for the steps, attempts, messages and events of runs.")
 @click.option(
     "--weight", type=click.FloatRange(0.001, 999), help="Twice the weight gets twice as much of a contended provider."
 )
 def set_tenant(*, name: str, weight: float | None, **caps: Any) -> None:
     """Set what is given, for today (UTC) and all days after it; `none` lifts a cap. A tenant that is new is created.
 
-    At a cap its runs wait, and go on at once when it is raised, or with the next day.
+    At a cap its runs wait, and go on at once when it is raised, or with the next day. Ended runs are kept as --keep-...
+    says, or else as the deployment does.
     """
     given = {option.removesuffix("_per_day"): value for option, value in caps.items() if value is not None}
-    if not given and weight is None:
-        raise click.UsageError("Nothing to set: give a --max-... or the --weight.")
+    terms = {name.removeprefix("keep_"): given.pop(name) for name in list(given) if name.startswith("keep_")}
+    if not given and not terms and weight is None:
+        raise click.UsageError("Nothing to set: give a --max-..., a --keep-... or the --weight.")
 
     async def change(db: "Database") -> None:
+        from agentfleet.store import retention
         from agentfleet.store import tenants as store
 
+        if terms:
+            await retention.change(db, name, {term: None if age == DEFAULT else age for term, age in terms.items()})
+        if not given and weight is None:
+            return
         known = {tenant.id: tenant for tenant in await store.listed(db)}.get(name)
         cap = store.UNCAPPED if known is None else known.cap
         cap = replace(cap, **{option: None if value == NO_CAP else value for option, value in given.items()})

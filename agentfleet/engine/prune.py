@@ -64,7 +64,9 @@ class RunPruner:
 
     def __init__(self, db: Database, keep: Keep, archivist: Archivist | None = None) -> None:
         self._db, self._keep, self._archivist = db, keep, archivist
-        self._size, self._last, self._troubled = MOST_RUNS, "", True
+        self._size, self._last, self._calm = MOST_RUNS, "", False
+        self.trouble: str | None = None
+        """What the archive failed with, the last time; ``None``: it did not."""
 
     async def run_once(self) -> int:
         """One portion of runs, and one of details; of how many runs."""
@@ -92,7 +94,7 @@ class RunPruner:
         self._last = found[-1].tenant_id
         if self._archivist is not None:
             found = await self._archivist(found)
-            await self._calm(self._archivist.name)
+            await self._resolve(self._archivist.name)
         began = time.monotonic()
         count = await delete(self._db, found)
         took = time.monotonic() - began
@@ -110,7 +112,7 @@ class RunPruner:
 
     async def _tell(self, error: ArchiveFailed) -> None:
         assert self._archivist is not None  # who else should fail  # noqa: S101
-        self._troubled, name = True, self._archivist.name
+        self._calm, self.trouble, name = False, str(error), self._archivist.name
         metrics.ARCHIVE_FAILURES.inc()
         log.warning("archive_failed", archive=name, error=str(error))
         message = (
@@ -119,10 +121,10 @@ class RunPruner:
         )
         await alerts.raise_alert(self._db, AlertKind.ARCHIVE_FAILING, name, message, {"error": str(error)})
 
-    async def _calm(self, name: str) -> None:
-        if self._troubled:  # by us, or by a process before us
+    async def _resolve(self, name: str) -> None:
+        if not self._calm:  # it may have been a process before us that raised the alert
             await alerts.resolve(self._db, AlertKind.ARCHIVE_FAILING, name)
-            self._troubled = False
+            self._calm, self.trouble = True, None
 
 
 def bounded(found: Sequence[Due]) -> list[Due]:

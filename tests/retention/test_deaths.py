@@ -4,7 +4,6 @@ import asyncio
 import os
 import random
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -82,9 +81,9 @@ async def test_a_reconciler_that_is_killed_between_archive_and_delete_loses_noth
         "AGENTFLEET_ARCHIVE_REGION": "us-east-1", "AGENTFLEET_ARCHIVE_PATH_STYLE": "true",
         "AGENTFLEET_FAILPOINT": "forget_runs.before:kill@2",
     }  # fmt: skip
-    command = [sys.executable, "-m", "workers.reconciler"]
-    reconciler = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    assert await asyncio.to_thread(reconciler.wait, 60) == -signal.SIGKILL
+    command = sys.executable, "-m", "workers.reconciler"
+    reconciler = await asyncio.create_subprocess_exec(*command, env=environment, stdout=asyncio.subprocess.DEVNULL)
+    assert await reconciler.wait() == -signal.SIGKILL
     assert len(await check(database_url, archive, runs)) == 1
     assert len(await archived(archive)) == 2  # one is here and there
     heir = RunPruner(db, Keep(runs=30 * DAY), Archivist(db, archive))
