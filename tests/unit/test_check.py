@@ -1,6 +1,7 @@
 """What a process refuses to start with, before logs are configured: then it is told in one line."""
 
 import pytest
+from pydantic import ValidationError
 
 from agentfleet import bootstrap
 from agentfleet.domain.errors import InvalidInput
@@ -25,6 +26,13 @@ SERVERS = {"database_url": "postgresql://none/none", "redis_url": "redis://none"
 def test_what_the_provider_cannot_be_called_with_is_refused_at_the_start(settings, says):
     with pytest.raises(InvalidInput, match=says):
         bootstrap.check(Settings(**{**SERVERS, **settings}), provider=True)
+
+
+@pytest.mark.parametrize("never", ["inf", "nan", "-1", "0"])
+def test_a_duration_is_a_number_of_seconds_that_pass(monkeypatch, never):
+    monkeypatch.setenv("AGENTFLEET_PROVIDER_PROBE", never)
+    with pytest.raises(ValidationError, match="provider_probe"):
+        Settings()
 
 
 def test_who_does_not_call_needs_no_account():

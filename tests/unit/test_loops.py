@@ -2,7 +2,11 @@
 
 import asyncio
 
+from prometheus_client import REGISTRY
+
 from workers.loops import Duty, run
+
+FAILED = ("agentfleet_duty_rounds_total", {"duty": "promote", "outcome": "failed"})
 
 
 async def test_a_duty_whose_driver_turns_its_cancellation_into_an_error_still_stops():
@@ -35,8 +39,10 @@ async def test_an_error_costs_one_round():
             await asyncio.Event().wait()
         raise RuntimeError
 
+    before = REGISTRY.get_sample_value(*FAILED) or 0
     task = asyncio.create_task(run(Duty("promote", failing, every=0)))
     await asyncio.wait_for(enough.wait(), 5)
+    assert (REGISTRY.get_sample_value(*FAILED) or 0) - before == 2
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()

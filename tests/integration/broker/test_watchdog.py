@@ -4,6 +4,7 @@ import asyncio
 import itertools
 
 import pytest
+from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -74,6 +75,7 @@ async def test_deafness_is_told_and_unhealthy(redis: Redis, caplog: pytest.LogCa
     for _ in range(CONDEMNED_AFTER):
         await one.deaf(never)
     assert not one.healthy()
+    assert REGISTRY.get_sample_value("agentfleet_consumer_silence_ratio") == 1
 
 
 async def test_who_drains_for_longer_than_it_may_be_silent_is_healthy(redis: Redis) -> None:

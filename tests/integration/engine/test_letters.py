@@ -1,6 +1,7 @@
 """A human is told that dead letters wait, once per tenant until none does."""
 
 import pytest
+from prometheus_client import REGISTRY
 
 from agentfleet.domain.alerts import AlertKind
 from agentfleet.domain.states import StepState
@@ -30,6 +31,7 @@ async def test_each_tenant_with_dead_letters_is_told_of_once(db, watch):
         await bury(db, tenant)
     for _ in range(3):
         assert await watch.run_once() == 0
+    assert REGISTRY.get_sample_value("agentfleet_dead_letters_open") == 3
     found = await told(db)
     assert set(found) == {"acme", "rival"}
     assert found["acme"] == (
