@@ -1,7 +1,7 @@
-"""``python -m benchmarks.tracing [--rounds 5] [--runs 400] [--json]``: what tracing costs, and what a dead collector costs.
+"""``python -m benchmarks.tracing [--rounds 5] [--runs 400] [--json]``: the price of tracing, and of a dead collector.
 
-The fleet of ``benchmarks.steps`` (no-op model and tools, everything durable: a step that does something takes a thousand
-times as long, so this is the worst case) with tracing off, with a collector that takes everything, without one
+The fleet of ``benchmarks.steps`` (no-op model and tools, everything durable: a step that does something takes thousands
+of times as long, so this is the worst case) with tracing off, with a collector that takes everything, without one
 (connection refused), and with one that accepts and never answers. The four take turns, in another order each round;
 a ratio is the median over the rounds of throughput divided by that of the same round with tracing off.
 """

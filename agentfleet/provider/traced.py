@@ -26,10 +26,9 @@ def tell(
 ) -> None:
     """Tell of the answer: who gave it, why it ended, what it cost."""
     turn = reasoned.turn
-    span.set(
-        genai.answered(turn.stop_reason, reasoned.usage, model=model, message_id=message_id, first_chunk=first_chunk)
-    )
-    span.set({a.COST_USD: float(reasoned.usage.cost_usd), a.REQUEST_ID: reasoned.request_id or ""})
+    said = genai.answered(turn.stop_reason, reasoned.usage, model=model, message_id=message_id, first_chunk=first_chunk)
+    ours = {a.COST_USD: float(reasoned.usage.cost_usd), a.REQUEST_ID: reasoned.request_id or ""}
+    span.set({**said, **ours})
     if span.content:
         span.set(genai.answered_content(turn.content))
 

@@ -113,8 +113,8 @@ class Live(Span):
     def set(self, attributes: Mapping[str, Any]) -> None:
         self._span.set_attributes(attributes)
 
-    def event(self, name: str, attributes: Mapping[str, Any]) -> None:
-        self._span.add_event(name, attributes)
+    def event(self, name: str) -> None:
+        self._span.add_event(name)
 
     def fail(self, error_type: str) -> None:
         self._told = True

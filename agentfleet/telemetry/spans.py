@@ -13,7 +13,7 @@ class Span:
     def set(self, attributes: Mapping[str, Any]) -> None:
         """Keep these attributes."""
 
-    def event(self, name: str, attributes: Mapping[str, Any]) -> None:
+    def event(self, name: str) -> None:
         """Something happens now."""
 
     def fail(self, error_type: str) -> None:

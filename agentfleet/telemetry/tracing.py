@@ -77,9 +77,9 @@ def settling(span: Span, done: Settlement) -> None:
     if span is NOBODY:
         return
     known = {a.VERDICT: done.verdict, a.BLOCKED_ON: done.blocked_on, a.RUN_STATE: done.run_state}
-    outcome = {a.OUTCOME: done.event.value, **{name: value for name, value in known.items() if value is not None}}
-    span.event(a.SETTLE, outcome)
-    span.set({**outcome, a.COST_USD: float(done.usage.cost_usd)})
+    outcome = {name: value for name, value in known.items() if value is not None}
+    span.event(a.SETTLE)
+    span.set({a.OUTCOME: done.event.value, a.COST_USD: float(done.usage.cost_usd), **outcome})
     if done.event in ERRORS:
         span.fail(done.verdict or done.event.value)
 
