@@ -6,14 +6,16 @@ Values come from the environment (prefix ``AGENTFLEET_``). Cross-checks fail at 
 import os
 from typing import Literal, Self
 
-from pydantic import AliasChoices, Field, FilePath, SecretStr, model_validator
+from pydantic import Field, FilePath, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from agentfleet.settings.provider import ProviderSettings
 from agentfleet.settings.retention import RetentionSettings
-from agentfleet.settings.types import Names, Seconds, TextOrFile, WebhookKey, WebhookUrl
+from agentfleet.settings.scaling import ScaleSettings
+from agentfleet.settings.types import Names, Seconds, WebhookKey, WebhookUrl
 
 
-class Settings(RetentionSettings):
+class Settings(ProviderSettings, ScaleSettings, RetentionSettings):
     """The configuration of every process. Durations are seconds."""
 
     model_config = SettingsConfigDict(env_prefix="AGENTFLEET_", frozen=True, extra="ignore", populate_by_name=True)
@@ -71,85 +73,6 @@ class Settings(RetentionSettings):
         description="The pool that this worker or dispatcher serves.",
     )
 
-    # The model provider
-    provider: str = Field(
-        default="anthropic", description="`anthropic`, or `package.module:factory` of a Reasoner of your own."
-    )
-    provider_base_url: str | None = Field(
-        default=None,
-        description="Where the Messages API is; unset means Anthropic's. `dev` points it at the simulator when there is no key.",
-    )
-    provider_api_key: SecretStr | None = Field(
-        default=None,
-        validation_alias=AliasChoices("AGENTFLEET_PROVIDER_API_KEY", "ANTHROPIC_API_KEY"),
-        description="The provider's key; ANTHROPIC_API_KEY is read too.",
-    )
-    accounts: TextOrFile = Field(
-        default=None,
-        description="Several accounts or platforms: a JSON list, or `@/path/to/file.json`. In place of the key and the URL above. See docs/guides/accounts.md.",
-    )
-    provider_pool_size: int | None = Field(
-        default=None,
-        ge=1,
-        description="Most connections of one worker process to the provider, all accounts together; a call takes one. Unset: as many as AGENTFLEET_WORKER_CAPACITY, if the limit of open files (ulimit -n) less 256 allows.",
-    )
-    provider_pool_per_host: int | None = Field(
-        default=None, ge=1, description="Most of them to one host. Unset: as many as to all."
-    )
-    provider_keep_alive: Seconds = Field(
-        default=15.0,
-        description="How long an idle connection is kept: below what servers and NATs usually grant, so that none is used that is dead.",
-    )
-    provider_connect_timeout: Seconds = Field(
-        default=5.0, description="Longest way to a connection: name resolution, TCP and TLS."
-    )
-    provider_first_byte_timeout: Seconds = Field(
-        default=60.0, description="Longest wait for the first byte of an answer, connecting included."
-    )
-    provider_idle_timeout: Seconds = Field(
-        default=30.0, description="Longest silence inside an answer that has begun. Pings count as sound."
-    )
-    reason_timeout: Seconds = Field(default=600.0, description="Longest whole model call, however steadily it drips.")
-
-    provider_limits: str | None = Field(
-        default=None,
-        description='Never use more than this a minute, as JSON by model group or `organization/group`: `{"sonnet-5.5": {"requests": 1000, "input_tokens": 2000000, "output_tokens": 400000}}`. Unset: what the provider\'s answers allow.',
-    )
-    provider_admin_key: SecretStr | None = Field(
-        default=None,
-        description="An admin key of the organization: with it the dispatcher reads the limits that hold, at its start and once an hour. Unset: they are learned from answers.",
-    )
-    provider_burst: Seconds = Field(
-        default=5.0,
-        description="Seconds' worth of a limit that may be used at once: the provider may enforce it over less than its minute.",
-    )
-    provider_ramp: Seconds = Field(
-        default=20.0,
-        description="After a minute of idleness use grows from a quarter of a limit to all of it in this time; sudden growth is refused.",
-    )
-    provider_stagger: float = Field(
-        default=10.0,
-        ge=0,
-        description="Longest wait of a call for the first words of another one with the same long tools and instructions: then it reads them from the provider's cache instead of writing them once more. 0: nobody waits.",
-    )
-    provider_overload_probe: Seconds = Field(
-        default=10.0, description="How often a model is tried that was overloaded three times in a row."
-    )
-    provider_probe: Seconds = Field(
-        default=300.0, description="How often a parked account is tried: each try may be refused again."
-    )
-
-    # Answers that are used again
-    answer_cache_bytes: int = Field(
-        default=67_108_864,
-        ge=65_536,
-        description="Most memory of Redis for answers and results that agents and tools offer to be used again.",
-    )
-    answer_cache_wait: Seconds = Field(
-        default=60.0,
-        description="Longest wait for such an answer that somebody else is just asking for; then a run asks for itself.",
-    )
-
     # Leases
     lease: Seconds = Field(
         default=30.0,
@@ -193,30 +116,6 @@ class Settings(RetentionSettings):
     republish_after: Seconds = Field(
         default=5.0,
         description="A message unclaimed for this long counts as lost: when the queue is empty, or after 3 times the recent p99, too.",
-    )
-
-    # The autoscaler
-    internal_token: SecretStr | None = Field(
-        default=None,
-        min_length=16,
-        description="The key of `/internal/...`, which autoscalers and operators ask. Unset: nobody may. `dev` makes one.",
-    )
-    scale_min_workers: int = Field(
-        default=1, ge=0, description="Workers that a pool keeps warm, whatever there is to do."
-    )
-    scale_max_workers: int = Field(default=10, ge=1, description="Most workers of a pool.")
-    scale_headroom: float = Field(
-        default=0.4, ge=0, description="The share of slots on top of what the work needs: 0.3 is calm, 0.5 bursty."
-    )
-    scale_drain_target: Seconds = Field(default=30.0, description="Seconds within which a backlog should have begun.")
-    scale_lead: float = Field(
-        default=120.0,
-        ge=0,
-        description="From wanting a worker to having it at work: what is announced is expected so much earlier.",
-    )
-    scale_pools: str | None = Field(
-        default=None,
-        description='What differs for single pools, as JSON: `{"batch": {"min_workers": 0, "max_workers": 50, "concurrency": 200}}`. See docs/guides/autoscaling.md.',
     )
 
     # Alerts
@@ -345,10 +244,6 @@ class Settings(RetentionSettings):
         if self.heartbeat * 2 > self.lease:
             raise ValueError(
                 f"AGENTFLEET_LEASE ({self.lease:g} s) must be at least twice AGENTFLEET_HEARTBEAT ({self.heartbeat:g} s): one missed heartbeat must not lose a lease"
-            )
-        if self.scale_min_workers > self.scale_max_workers:
-            raise ValueError(
-                f"AGENTFLEET_SCALE_MIN_WORKERS ({self.scale_min_workers}) must not exceed AGENTFLEET_SCALE_MAX_WORKERS ({self.scale_max_workers})"
             )
         if self.retry_base > self.retry_cap:
             raise ValueError(
