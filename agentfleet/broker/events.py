@@ -19,39 +19,33 @@ class TaskEvents:
     def started(self, request: StepRequest) -> None:
         """The step was taken and runs."""
         if self._watched(request.id):
-            send = self._consumer.event_dispatcher.send
-            send(
-                "task-received",
-                uuid=request.id,
-                name=request.name,
-                args=request.args,
-                kwargs="",
-                root_id=request.root_id,
-                parent_id=None,
-                retries=0,
-                eta=None,
-                expires=None,
-            )
-            send("task-started", uuid=request.id)
+            self._send("task-received", request, kwargs="", parent_id=None, retries=0, eta=None, expires=None)
+            self._consumer.event_dispatcher.send("task-started", uuid=request.id)
 
     def finished(self, done: Done) -> None:
         """The attempt ended. Celery's words: a buried step has failed, one that will be tried again is retried."""
         if not self._watched(done.request.id):
             return
-        send = self._consumer.event_dispatcher.send
         match done.outcome:
             case "bury":
-                send("task-failed", uuid=done.request.id, exception="buried: see its dead letter", traceback="")
+                self._send("task-failed", done.request, exception="buried: see its dead letter", traceback="")
             case "cancel":
-                send("task-failed", uuid=done.request.id, exception="its run reached a ceiling", traceback="")
+                self._send("task-failed", done.request, exception="its run reached a ceiling", traceback="")
             case "retry" | "snooze" | "hand_back":
-                send("task-retried", uuid=done.request.id, exception=done.outcome, traceback="")
+                self._send("task-retried", done.request, exception=done.outcome, traceback="")
             case "revoked":
-                send("task-revoked", uuid=done.request.id, terminated=True, signum=None, expired=False)
+                self._send("task-revoked", done.request, terminated=True, signum=None, expired=False)
             case "succeed":
-                send("task-succeeded", uuid=done.request.id, result="settled", runtime=done.runtime)
+                self._send("task-succeeded", done.request, result="settled", runtime=done.runtime)
             case _:
-                send("task-succeeded", uuid=done.request.id, result="no-op: not ours to run", runtime=done.runtime)
+                result = "no-op: not ours to run"
+                self._send("task-succeeded", done.request, result=result, runtime=done.runtime)
+
+    def _send(self, event: str, request: StepRequest, **more: Any) -> None:
+        """With what names the task, each time: who begins to listen in the middle shall know what it is, too."""
+        self._consumer.event_dispatcher.send(
+            event, uuid=request.id, name=request.name, args=request.args, root_id=request.root_id, **more
+        )
 
     def _watched(self, step_id: str) -> bool:
         dispatcher = self._consumer.event_dispatcher

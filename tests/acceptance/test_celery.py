@@ -117,7 +117,12 @@ async def test_the_stock_transport_runs_and_drains_and_hands_back(fleet: Fleet) 
 
 async def test_one_worker_holds_two_thousand_sleeping_steps(fleet: Fleet) -> None:
     worker = await fleet.worker(
-        provider="benchmarks.workload:make_model", worker_capacity=CROWD, lease=30, heartbeat=10, pool_size=4
+        provider="benchmarks.workload:make_model",
+        worker_capacity=CROWD,
+        warm_up=0,  # the claim is how many it holds, not how gently it gets there
+        lease=30,
+        heartbeat=10,
+        pool_size=4,
     )
     runs = await fleet.submit(agents.crowd, CROWD)
 

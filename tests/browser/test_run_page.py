@@ -49,6 +49,16 @@ async def test_a_wrong_key_shows_nothing_and_asks_again(
     await expect(page.locator("#agent")).to_have_text("notes")
 
 
+async def test_a_run_that_waits_says_for_what(site: Site, page: Page) -> None:
+    run = site.ask("POST", "runs", json={"agent": "chat", "input": "Go.", "lane": "batch", "deadline": "8h"})["id"]
+    await site.finished(run, "waiting")
+    await open_run(page, site, run)
+    await expect(page.locator("#waiting")).to_contain_text("Waits for: batch")
+    site.ask("POST", f"runs/{run}/cancel")
+    await expect(page.locator("#state")).to_have_text("cancelled")
+    await expect(page.locator("#waiting")).to_be_hidden()
+
+
 async def test_what_was_said_is_text_and_never_runs(site: Site, page: Page) -> None:
     markup = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
     run = site.ask("POST", "runs", json={"agent": "chat", "input": markup})["id"]

@@ -184,7 +184,7 @@ async def test_a_strange_message_on_the_revoke_channel_deafens_nobody(
         return bool(thread.done)
 
     await until(revoked, "the step has stopped")
-    assert thread.outcomes == [None]
+    assert thread.outcomes == ["revoked"]
     thread.end(60)
 
 
