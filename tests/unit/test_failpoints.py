@@ -77,6 +77,7 @@ def test_every_hot_statement_and_every_crossing_is_a_failpoint():
     hot = {name.lower() for name, value in vars(statements).items() if isinstance(value, Statement)}
     others = {
         "acknowledge",
+        "archive",
         "create_batch",
         "publish",
         "read_events",
