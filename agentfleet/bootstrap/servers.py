@@ -2,18 +2,20 @@
 
 from contextlib import AsyncExitStack
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 
 from agentfleet import failpoints
 from agentfleet.agents.registry import Registry
 from agentfleet.bootstrap.provider import check_accounts
 from agentfleet.bootstrap.retention import archive
 from agentfleet.bootstrap.scale import scale_policies
+from agentfleet.broker.clients import client, require_trust
 from agentfleet.broker.eviction import refuse_eviction
+from agentfleet.broker.place import read_place
 from agentfleet.domain.errors import InvalidInput
 from agentfleet.provider.caps import read_caps
 from agentfleet.settings import Settings
-from agentfleet.store import health
+from agentfleet.store import health, trust
 from agentfleet.store.database import FLEET_ROLE, Database, DatabaseConfig
 from agentfleet.telemetry import tracing
 
@@ -27,6 +29,7 @@ def check(settings: Settings, *, agents: bool = False, provider: bool = False) -
     for name, value in {"DATABASE": settings.database_url, "REDIS": settings.redis_url}.items():
         if value is None:
             raise InvalidInput(f"AGENTFLEET_{name}_URL", "is not set: give a URL, or use `agentfleet dev`")
+    read_place(settings)
     read_caps(settings.provider_limits)
     scale_policies(settings)
     archive(settings)
@@ -59,24 +62,13 @@ def database(settings: Settings, role: str, process: str) -> Database:
 
 def redis_client(settings: Settings) -> Redis:
     """A client that waits for a free connection instead of failing, and never waits for ever on a dead server."""
-    if settings.redis_url is None:
-        raise InvalidInput(
-            "AGENTFLEET_REDIS_URL", "is not set: give a Redis URL, or use `agentfleet dev`, which embeds one"
-        )
-    pool = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType]  # its keywords have no types
-        settings.redis_url,
-        max_connections=64,
-        timeout=10,
-        socket_timeout=10,
-        socket_connect_timeout=5,
-        socket_keepalive=True,
-    )
-    return Redis.from_pool(pool)  # owns it: closing the client closes the connections
+    return client(read_place(settings), connections=64, patience=10)
 
 
 async def servers(stack: AsyncExitStack, settings: Settings, role: str, process: str) -> tuple[Database, Redis]:
     """Both, connected; ``stack`` closes them. ``process`` names it to the database."""
     failpoints.arm(settings.failpoint)
+    await trust.require_trust(settings.database_url or "")
     db = database(settings, role, process)
     stack.push_async_callback(db.close)
     await db.open()
@@ -84,5 +76,6 @@ async def servers(stack: AsyncExitStack, settings: Settings, role: str, process:
         await health.require_schema(db)
     redis = redis_client(settings)
     stack.push_async_callback(redis.aclose)
+    await require_trust(redis)
     await refuse_eviction(redis)
     return db, redis

@@ -6,26 +6,35 @@ from celery import Celery
 from kombu.entity import Queue
 
 from agentfleet.broker import names, transport
+from agentfleet.broker.clients import sync_sentinels
 from agentfleet.broker.connection import AMQP
+from agentfleet.broker.place import Place, read_place
 from agentfleet.broker.task import StepTask
-from agentfleet.domain.errors import InvalidInput
 from agentfleet.settings import Settings
 
 
 def make_app(settings: Settings) -> Celery:
-    """The app of workers and of Flower; producers do not need one. Raises ``InvalidInput`` without a Redis URL."""
-    if settings.redis_url is None:
-        raise InvalidInput("AGENTFLEET_REDIS_URL", "is not set: workers need the Redis that the ingress uses")
-    url = settings.redis_url
-    if settings.transport == "doorbell" and url.startswith("rediss:"):
-        raise InvalidInput("AGENTFLEET_REDIS_URL", "rediss:// needs AGENTFLEET_TRANSPORT=redis: a doorbell has no TLS")
+    """The app of workers and of Flower; producers do not need one. Raises ``InvalidInput`` for a wrong Redis URL."""
+    place = read_place(settings)
     transport.register()
-    if settings.transport == "doorbell":
-        url = transport.ALIAS + url.removeprefix("redis")
-    app = Celery("agentfleet", broker=url, set_as_current=False, amqp=AMQP)
+    app = Celery("agentfleet", broker=place.broker_url(_scheme(settings, place)), set_as_current=False, amqp=AMQP)
     app.conf.update(celery_config(settings))
+    app.conf.broker_use_ssl = place.tls
+    if place.master is not None:
+        app.conf.broker_transport_options |= {
+            "master_name": place.master, "sentinels": place.servers, "sentinel_kwargs": sync_sentinels(place),
+        }  # fmt: skip
     app.register_task(StepTask())
     return app
+
+
+def _scheme(settings: Settings, place: Place) -> str:
+    """What kombu, and Flower, call the transport: Flower speaks TLS only under the name that says so."""
+    if settings.transport == "doorbell":
+        return transport.ALIAS if place.master is None else transport.ALIAS_SENTINEL
+    if place.master is not None:
+        return transport.STOCK_SENTINEL
+    return transport.STOCK[place.tls is not None]
 
 
 def celery_config(settings: Settings) -> dict[str, Any]:

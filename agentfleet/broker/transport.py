@@ -25,8 +25,8 @@ from agentfleet.broker.pulse import PULSE
 RECEIVE = failpoints.declare("receive", lambda: RedisConnectionError("failpoint receive"), repeatable=False)
 ACKNOWLEDGE = failpoints.declare("acknowledge", None, repeatable=False)
 
-ALIAS = "doorbell"
-STOCK = ("redis", "rediss")
+ALIAS, ALIAS_SENTINEL = "doorbell", "doorbell-sentinel"
+STOCK, STOCK_SENTINEL = ("redis", "rediss"), "sentinel"
 BATCH = 64
 """Messages per pop: enough that the round trip no longer counts, few enough that workers share fairly."""
 
@@ -158,3 +158,5 @@ def register() -> None:
     """Make ``doorbell://`` URLs work in this process, and count the pops of the others."""
     TRANSPORT_ALIASES[ALIAS] = f"{__name__}:Transport"
     TRANSPORT_ALIASES.update(dict.fromkeys(STOCK, f"{__name__}:StockTransport"))
+    TRANSPORT_ALIASES[ALIAS_SENTINEL] = "agentfleet.broker.sentinel:Transport"
+    TRANSPORT_ALIASES[STOCK_SENTINEL] = "agentfleet.broker.sentinel:StockTransport"

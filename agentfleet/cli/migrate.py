@@ -8,8 +8,8 @@ import click
 @click.option("--check", is_flag=True, help="Change nothing: exit code 1 when there is something to migrate.")
 @click.pass_context
 def migrate(ctx: click.Context, *, post: bool, check: bool) -> None:
-    """Bring the database at AGENTFLEET_DATABASE_URL (behind a pooler: AGENTFLEET_DATABASE_DIRECT_URL) to the schema that
-    this version needs. Running processes, which may be of the version before, are not disturbed.
+    """Bring the database at AGENTFLEET_DATABASE_URL (behind a pooler: AGENTFLEET_DATABASE_DIRECT_URL) to the schema
+    that this version needs. Running processes, which may be of the version before, are not disturbed.
     """
     from agentfleet.cli.database import database_url
     from agentfleet.settings import Settings

@@ -1,14 +1,17 @@
 """What `agentfleet doctor` asks a database, as the user of its URL and without taking part in anything."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
+import psycopg
 from sqlalchemy import Connection, create_engine, func, pool, select, text
 
 from agentfleet.domain.states import STEP_FINAL, StepState
 from agentfleet.store.database import APP_ROLE, FLEET_ROLE, sqlalchemy_url
 from agentfleet.store.migrate import needed
+from agentfleet.store.pooler import shares_sessions
 from agentfleet.store.tables import dead_letters, steps
 
 OLDEST_VERSION = 15
@@ -35,8 +38,22 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """``shared``: a pooler gives sessions to others between transactions. ``same``: the direct URL leads to the same
+    database; ``None`` when there is none, or it needs none.
+    """
+
+    host: str
+    encrypted: bool
+    verified: bool
+    pooled: bool
+    shared: bool
+    same: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Checkup:
-    """What was found. ``roles``: whether the URL's user may become each."""
+    """What was found. ``roles``: whether the URL's user may become each. ``way``: how it is reached."""
 
     version: int
     now: datetime
@@ -44,11 +61,13 @@ class Checkup:
     needed: str
     roles: Mapping[str, bool]
     load: Load
+    way: Way
 
 
-def check_up(url: str) -> Checkup:
+def check_up(url: str, direct_url: str | None = None) -> Checkup:
     """Look; raises one of ``database.UNAVAILABLE`` when it cannot be reached."""
-    engine = create_engine(sqlalchemy_url(url), poolclass=pool.NullPool, connect_args={"connect_timeout": 5})
+    arguments = {"connect_timeout": 5, "prepare_threshold": None}
+    engine = create_engine(sqlalchemy_url(url), poolclass=pool.NullPool, connect_args=arguments)
     with engine.connect() as connection:
         revision = _revision(connection)
         roles = {role: _may_become(connection, role) for role in (APP_ROLE, FLEET_ROLE)}
@@ -59,7 +78,34 @@ def check_up(url: str) -> Checkup:
             needed=needed(),
             roles=roles,
             load=_load(connection) if revision and roles[FLEET_ROLE] else Load(),
+            way=_way(url, direct_url),
         )
+
+
+def _way(url: str, direct_url: str | None) -> Way:
+    with psycopg.connect(url, autocommit=True, prepare_threshold=None, connect_timeout=5) as connection:
+        here, session = _identity(connection)
+        told = connection.info.get_parameters()
+        way = Way(
+            host=connection.info.host,
+            encrypted=connection.pgconn.ssl_in_use,
+            verified=told.get("sslmode", "").startswith("verify-"),
+            pooled=session != connection.info.backend_pid,
+            shared=shares_sessions(url),
+        )
+    if direct_url is None:
+        return way
+    with psycopg.connect(direct_url, autocommit=True, connect_timeout=5) as connection:
+        return replace(way, same=_identity(connection)[0] == here)
+
+
+def _identity(connection: psycopg.Connection) -> tuple[tuple[Any, Any], int]:
+    """Of the database: since when its server runs, and its number there. And the session's process."""
+    row = connection.execute(
+        "SELECT pg_postmaster_start_time(), oid, pg_backend_pid() FROM pg_database WHERE datname = current_database()"
+    ).fetchone()
+    assert row is not None  # noqa: S101  # there is a current database
+    return (row[0], row[1]), row[2]
 
 
 def _revision(connection: Connection) -> str | None:

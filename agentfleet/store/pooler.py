@@ -9,6 +9,7 @@ from psycopg import sql
 
 from agentfleet.domain.errors import InvalidInput
 from agentfleet.store.connection import CONNECT_TIMEOUT
+from agentfleet.store.trust import distrusted
 
 TRIES = 20
 """Of finding one session in the hands of two connections. On a pooler that does nothing else, the first one does."""
@@ -16,7 +17,7 @@ OF_THE_SESSION = sql.SQL("SELECT pg_backend_pid()")
 
 
 def shares_sessions(url: str) -> bool:
-    """Look, with two connections; raises ``psycopg.OperationalError``. Blocks for some round trips.
+    """Look, with two connections; raises ``psycopg.OperationalError``, or ``InvalidInput`` for TLS. Blocks.
 
     Certain when it says yes. A pooler in session mode is no different from Postgres itself here.
     """
@@ -44,7 +45,10 @@ def require_sessions(url: str, why: str) -> None:
 
 
 def _connect(url: str) -> psycopg.Connection:
-    return psycopg.connect(url, autocommit=True, prepare_threshold=None, connect_timeout=CONNECT_TIMEOUT)
+    try:
+        return psycopg.connect(url, autocommit=True, prepare_threshold=None, connect_timeout=CONNECT_TIMEOUT)
+    except psycopg.OperationalError as error:
+        raise distrusted(error) or error from None
 
 
 def _session(connection: psycopg.Connection) -> int:

@@ -6,10 +6,12 @@ from urllib.parse import urlsplit
 
 from agentfleet.cli.checks.clock import skew
 from agentfleet.cli.checks.finding import Finding, fail, ok, warn
+from agentfleet.cli.checks.privacy import plain
 from agentfleet.settings import Settings
-from agentfleet.store.checkup import OLDEST_VERSION, Checkup, check_up
+from agentfleet.store.checkup import OLDEST_VERSION, Checkup, Way, check_up
 from agentfleet.store.database import UNAVAILABLE
 from agentfleet.store.migrate import is_newer, serves
+from agentfleet.store.trust import REMEDY, distrusted
 
 LONG = 60.0
 """Seconds that a step should not have to wait for a dispatcher."""
@@ -25,14 +27,18 @@ def check_database(settings: Settings) -> Iterator[Finding]:
     where = place(url)
     before = time.time()  # noqa: TID251 - comparing clocks is the point
     try:
-        found = check_up(url)
+        found = check_up(url, settings.database_direct_url)
     except (*UNAVAILABLE, ValueError) as error:
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         do = "check AGENTFLEET_DATABASE_URL, that Postgres runs there, and that this machine may connect"
+        if distrusted(getattr(error, "orig", None) or error):
+            do = f"in AGENTFLEET_DATABASE_URL: {REMEDY}"
         yield fail("database", f"no connection to {where}: {reason}", do)
         return
     yield ok("database", f"reachable at {where}")
     yield skew("Postgres", found.now.timestamp(), before, time.time())  # noqa: TID251 - comparing clocks is the point
+    yield _privacy(found.way)
+    yield _sessions(found.way, direct=settings.database_direct_url is not None)
     yield from _schema(found, set_role=settings.set_role)
     yield from _load(found)
 
@@ -41,6 +47,28 @@ def place(url: str) -> str:
     """Where a URL points, without the password."""
     parts = urlsplit(url)
     return f"{parts.hostname or 'a socket'}{f':{parts.port}' if parts.port else ''}{parts.path}"
+
+
+def _privacy(way: Way) -> Finding:
+    do = "add ?sslmode=verify-full&sslrootcert=/path/ca.pem to the URL"
+    if not way.encrypted:
+        return plain("database encryption", [way.host if not way.host.startswith("/") else ""], do)
+    if not way.verified:
+        return warn("database encryption", "TLS, with whoever answers there: its certificate is not checked", do)
+    return ok("database encryption", "TLS, and its certificate is checked")
+
+
+def _sessions(way: Way, *, direct: bool) -> Finding:
+    name, set_it = "pooler", "set AGENTFLEET_DATABASE_DIRECT_URL to the URL of Postgres itself"
+    if way.same is False:
+        return fail(name, "AGENTFLEET_DATABASE_DIRECT_URL leads to another database", set_it)
+    if not way.pooled:
+        return ok(name, "none")
+    if not way.shared:
+        return ok(name, "there is one, and it keeps sessions apart")
+    if not direct:
+        return fail(name, "in transaction mode: leaders and migrations need sessions of their own", set_it)
+    return ok(name, "in transaction mode; leaders and migrations go past it")
 
 
 def _schema(found: Checkup, *, set_role: bool) -> Iterator[Finding]:

@@ -5,13 +5,15 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from agentfleet.broker import eviction, names
+from agentfleet.broker.clients import REMEDY, distrusted, sync_client
+from agentfleet.broker.place import Place, read_place
 from agentfleet.cli.checks.clock import skew
-from agentfleet.cli.checks.database import place
 from agentfleet.cli.checks.finding import Finding, fail, ok, warn
+from agentfleet.cli.checks.privacy import plain
+from agentfleet.domain.errors import InvalidInput
 from agentfleet.settings import Settings
 
 OLDEST_VERSION = 7
@@ -19,24 +21,34 @@ OLDEST_VERSION = 7
 
 def check_redis(settings: Settings) -> Iterator[Finding]:
     """Findings about Redis."""
-    url = settings.redis_url
-    if url is None:
+    if settings.redis_url is None:
         do = "set it to redis://host:port/0, or use `agentfleet dev`, which brings one along"
         yield fail("redis", "AGENTFLEET_REDIS_URL is not set", do)
         return
     try:
-        with contextlib.closing(_connect(url)) as client:
-            yield from _look(client, place(url), names.queue(settings.redis_prefix, settings.pool))
+        where = read_place(settings)
+    except InvalidInput as error:
+        yield fail("redis", str(error), "mend it; nothing starts with it")
+        return
+    try:
+        with contextlib.closing(sync_client(where, decode_responses=True)) as client:
+            yield from _look(client, where, names.queue(settings.redis_prefix, settings.pool))
     except (RedisError, OSError, ValueError) as error:
+        problem = distrusted(error)
         do = "check AGENTFLEET_REDIS_URL and that Redis runs there; runs are accepted meanwhile, but start late"
-        yield fail("redis", f"no connection to {place(url)}: {error}", do)
+        remedy = f"AGENTFLEET_REDIS_CA_FILE: {REMEDY}" if problem else do
+        yield fail("redis", f"no connection to {where}: {problem or error}", remedy)
 
 
-def _look(client: Any, where: str, queue: str) -> Iterator[Finding]:
+def _look(client: Any, where: Place, queue: str) -> Iterator[Finding]:
     before = time.time()  # noqa: TID251 - comparing clocks is the point
     seconds, micros = client.time()
     after = time.time()  # noqa: TID251 - as above
     yield ok("redis", f"reachable at {where}")
+    if where.master is not None:
+        host, port = client.connection_pool.master_address
+        yield ok("redis primary", f"{host}:{port}, as the Sentinels say")
+    yield _privacy(where)
     yield skew("Redis", seconds + micros / 1e6, before, after)
     info = client.info("server")
     version = str(info.get("redis_version", "0"))
@@ -46,6 +58,13 @@ def _look(client: Any, where: str, queue: str) -> Iterator[Finding]:
         yield ok("redis version", f"{version} ({info.get('server_name', 'redis')})")
     yield _eviction(client)
     yield ok(f"messages in {queue}", str(client.llen(queue)))
+
+
+def _privacy(where: Place) -> Finding:
+    if where.tls is not None:
+        checked = where.tls.get("ssl_cert_reqs") != "none"
+        return ok("redis encryption", f"TLS, {'and its certificate is checked' if checked else 'with anybody'}")
+    return plain("redis encryption", [host for host, _ in where.servers], "give a rediss:// or sentinels:// URL")
 
 
 def _eviction(client: Any) -> Finding:
@@ -58,8 +77,3 @@ def _eviction(client: Any) -> Finding:
     if policy != eviction.KEEPING:
         return fail("eviction", eviction.danger(policy), eviction.REMEDY)
     return ok("eviction", "noeviction: a full Redis says so, and drops nothing")
-
-
-def _connect(url: str) -> Any:
-    """A client. Its methods are annotated for asynchronous use too, so it is `Any` from here on."""
-    return Redis.from_url(url, socket_connect_timeout=5, socket_timeout=5, decode_responses=True)  # pyright: ignore[reportUnknownMemberType] - untyped kwargs
