@@ -117,6 +117,12 @@ def test_a_waiting_step_uses_one_slot_at_most():
     assert work_slots(Load(ready=3, running=0, step_seconds=600), ScalePolicy(1, headroom=0)) == 3
 
 
+def test_a_load_that_has_grown_at_once_is_seen_in_what_runs():
+    """All 1,000 slots run and the queue grows, while the smoothed rate still tells of less than half of it."""
+    load = Load(ready=300, running=1_000, arrivals=75, step_seconds=6.5, oldest_ready=7)
+    assert work_slots(load, ScalePolicy(500, headroom=0.4)) > 1_400
+
+
 def test_a_backlog_that_has_waited_is_drained_in_the_rest_of_its_time():
     policy = ScalePolicy(1, headroom=0, drain_target=40)
     young, old = (work_slots(Load(100, 0, step_seconds=4, oldest_ready=age), policy) for age in (0, 20))
@@ -147,6 +153,21 @@ def test_work_that_has_ended_takes_its_workers_along_slowly_and_late():
     sizes = run(policy, *[Load(ready=0, running=40)] * 2, *[Load(0, 0)] * 40, every=30)
     assert sizes[:11] == [40] * 11
     assert sizes[12:20:2] == [36, 33, 30, 27]
+
+
+def test_a_change_by_less_than_a_tenth_is_none_unless_it_reaches_a_limit():
+    policy = ScalePolicy(1, max_workers=42, headroom=0, ramp=replace(FREE, tolerance=0.1))
+    calm = [Load(ready=0, running=0, arrivals=slots, step_seconds=1) for slots in (40, 41, 37, 44, 42, 35)]
+    assert run(policy, *calm) == [40, 40, 40, 42, 42, 35]
+
+
+def test_what_runs_is_kept_at_once_however_slow_the_ramp():
+    policy = ScalePolicy(1, max_workers=60, ramp=Ramp(up_workers=1, up_factor=1))
+    assert run(policy, Load(ready=50, running=0), Load(0, running=50), Load(0, 0, provider_slots=5), every=1) == [
+        2,
+        50,
+        5,
+    ]
 
 
 @pytest.mark.parametrize(
