@@ -3,10 +3,11 @@
 Little's law (L = λ·S) says how many slots steps hold that arrive at a rate and take a time; what already waits is
 spread over the drain time:
 
-    work  = (max(arrivals, forecast)·S + waiting·min(S / drain, 1)) · (1 + headroom)     and at least what runs
+    work  = (max(arrivals·S, forecast·S, running) + waiting·min(S / drain, 1)) · (1 + headroom)
     slots = min(work, what the provider can answer)
     workers = slots / concurrency, within the minimum and the maximum, changed no faster than ``ramp.py`` allows
 
+What runs is L itself, at this moment: the rate of arrivals is smoothed, and lags behind a load that grows at once.
 More slots than the provider can answer would only turn waiting into refusals, so then ``binding`` says ``provider``:
 more quota helps, more workers do not. Pure: no clock, no database; the HTTP endpoint, the local autoscaler and the
 capacity simulator all call ``decide``.
@@ -110,7 +111,7 @@ def work_slots(load: Load, policy: ScalePolicy) -> float:
     left = max(policy.drain_target - load.oldest_ready, policy.drain_target * LEAST_DRAIN)
     arriving = max(load.arrivals, load.forecast) * load.step_seconds
     waiting = (load.ready + load.due) * min(load.step_seconds / left, 1.0)
-    return max((arriving + waiting) * (1 + policy.headroom), float(load.running))
+    return (max(arriving, float(load.running)) + waiting) * (1 + policy.headroom)
 
 
 def _workers(slots: float, policy: ScalePolicy) -> int:
