@@ -3,6 +3,7 @@
 import re
 import subprocess
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ def promtool(*arguments: object) -> str:
     return done.stdout
 
 
+@cache
 def outcomes() -> dict[str, dict[bool, list[set[str]]]]:
     """Alert → whether a case expects it to fire → the labels that it then has."""
     found: dict[str, dict[bool, list[set[str]]]] = defaultdict(lambda: defaultdict(list))
