@@ -3,6 +3,9 @@
 A bucket answers so many calls a second as its scarcest limit allows, X = min(RPM / 60, ITPM / 60 / input, OTPM / 60 /
 output) with the tokens that a call takes of late; by Little's law calls that come at this rate hold X · S slots. Tool
 calls hold slots too, and come as often as model calls ask for them.
+
+No margin is taken off. Admission keeps the limits, whatever the number of slots: some too many wait, some too few leave
+a part of the quota unused.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,8 +13,6 @@ from dataclasses import dataclass
 
 from agentfleet.domain.admission import Axes
 
-MARGIN = 0.1
-"""The share of a limit that stays free: what a call takes varies."""
 ENDLESS = 1e6
 """More slots than this are no limit."""
 
@@ -52,7 +53,7 @@ def provider_slots(
         rate += sum(_calls_per_second(axes, each) for axes in known)
     every = [one for each in calls.values() for one in each]
     seconds = (sum(one.seconds for one in every) + other.seconds) / sum(one.steps for one in every)
-    slots = rate * seconds * (1 - MARGIN)
+    slots = rate * seconds
     return slots if slots < ENDLESS else None
 
 

@@ -12,22 +12,20 @@ amounts = st.floats(1, 1e6)
 
 def test_a_bucket_answers_as_many_calls_as_its_scarcest_limit():
     calls = {"opus": [Calls("m", 100, 800.0, 600_000, 50_000)]}
-    assert provider_slots(calls, {"acme/opus": (4_000, 2_000_000, 400_000)}, NONE) == pytest.approx(
-        2e6 / 60 / 6e3 * 8 * 0.9
-    )
+    assert provider_slots(calls, {"acme/opus": (4_000, 2_000_000, 400_000)}, NONE) == pytest.approx(2e6 / 60 / 6e3 * 8)
 
 
 def test_the_buckets_of_several_accounts_and_groups_add_up():
     calls = {"opus": [Calls("m", 50, 50.0)], "haiku": [Calls("n", 50, 50.0)]}
     limits = dict.fromkeys(("acme/opus", "other/opus", "acme/haiku", "acme/sonnet"), (60.0, 1e9, 1e9))
-    assert provider_slots(calls, limits, NONE) == pytest.approx(3 * 0.9)
+    assert provider_slots(calls, limits, NONE) == pytest.approx(3)
 
 
 def test_tool_calls_hold_slots_beside_the_model_calls_that_ask_for_them():
     calls = {"opus": [Calls("m", 10, 20.0)]}
     alone = provider_slots(calls, {"acme/opus": (60.0, 1e9, 1e9)}, NONE)
     with_tools = provider_slots(calls, {"acme/opus": (60.0, 1e9, 1e9)}, Calls(None, 30, 60.0))
-    assert (alone, with_tools) == (pytest.approx(1.8), pytest.approx(7.2))
+    assert (alone, with_tools) == (pytest.approx(2), pytest.approx(8))
 
 
 @pytest.mark.parametrize(
