@@ -14,6 +14,7 @@ from agentfleet.domain.states import StepState
 from agentfleet.engine.rescue import GRACE, Rescuer
 from agentfleet.engine.settle import Settler
 from agentfleet.store import steps
+from agentfleet.telemetry import metrics
 from tests.factories import POOL, claim, execute, make_step, make_tool, step_row, submit, tally
 from tests.integration.engine.outcomes import failed, finished, hold_again, settle
 from tests.scripted import Script, Worker, answer
@@ -27,6 +28,12 @@ REDISPATCH = "UPDATE steps SET state = 'dispatched', dispatched_at = now() WHERE
 @pytest.fixture
 def rescuer(db, bells) -> Rescuer:
     return Rescuer(db, Settler(db, bells, window=1000), bells, RetryPolicy(), pool=POOL, lease=30, heartbeat=0, poll=0)
+
+
+def failures(cause: str) -> float:
+    """Runs that failed for this cause, as counted so far."""
+    [family] = metrics.RUN_FAILURES.collect()
+    return sum(sample.value for sample in family.samples if sample.labels["cause"] == cause)
 
 
 async def test_a_step_is_rescued_when_its_lease_has_ended_and_not_before(db, bells, rescuer, clock):
@@ -159,7 +166,9 @@ async def test_an_interrupted_unsafe_tool_is_shown_to_a_human_and_never_executed
     db, bells, rescuer, database_url
 ):
     made = await make_tool(db, "pay", lease=-1)
+    ours = failures("infra")
     assert await rescuer.run_once() == 1
+    assert failures("infra") == ours + 1
     found = await tally(db, made.run_id)
     assert (found.run.state, found.states) == ("needs_review", ["dead"])
     assert [letter.verdict for letter in found.dead_letters] == ["unknown_effect"]
