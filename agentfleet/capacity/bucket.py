@@ -41,6 +41,8 @@ class Provider:
     queue: deque[Step] = field(default_factory=deque[Step])
     refused: int = 0
     called: int = 0
+    _next: float = 0.0
+    """When there is room for the next call, if each so far was made as soon as it could be."""
     _ours: Bucket = field(init=False)
     _theirs: Bucket = field(init=False)
     _gate: Gate = field(default_factory=Gate)
@@ -49,6 +51,12 @@ class Provider:
     def __post_init__(self) -> None:
         self._ours = _full(self.limits.a_minute, self._pace)
         self._theirs = _full(self.limits.a_minute, HARD)
+
+    def due(self, now: float) -> float:
+        """When a call that comes now could be made, if only the provider's limits held it up."""
+        earliest = max(now, self._next - self._pace.burst)
+        self._next = max(self._next, now) + 1 / self.limits.calls_a_second
+        return earliest
 
     def admit(self, now: float) -> bool:
         """Whether our admission lets a newcomer call now."""

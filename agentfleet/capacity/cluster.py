@@ -75,12 +75,11 @@ class Hpa:
         """Grow to the least that was wanted within the window for growth, shrink to the most within the other one."""
         if not self._told:
             self._told.append((now, pods))
+        up = min([wanted, *(told for at, told in self._told if at > now - self.cluster.up_window)])
+        down = max([wanted, *(told for at, told in self._told if at > now - self.cluster.down_window)])
         self._told.append((now, wanted))
-        longest = max(self.cluster.up_window, self.cluster.down_window)
-        while self._told[0][0] < now - longest:
+        while self._told[0][0] < now - max(self.cluster.up_window, self.cluster.down_window):
             self._told.popleft()
-        up = min(told for at, told in self._told if at >= now - self.cluster.up_window)
-        down = max(told for at, told in self._told if at >= now - self.cluster.down_window)
         return min(max(pods, up), down)
 
     def _most(self, now: float, pods: int) -> int:

@@ -64,6 +64,7 @@ class Fleet:
     def arrive(self, step: Step) -> None:
         """A new step is ready."""
         self.tally.arrived += 1
+        step.due = self.provider.due(self._env.now) if step.calls and self.provider else self._env.now
         self._offer(step)
 
     def resize(self, target: int) -> None:
@@ -148,7 +149,7 @@ class Fleet:
         now = self._env.now
         behind = max(pod.cpu_until - now, 0.0)
         pod.cpu_until = max(pod.cpu_until, now) + self._cpu
-        step.waited += behind
+        step.waited = step.age(now) + behind
         step.fence += 1
         step.admitted = False
         self.tally.starts += 1
@@ -177,6 +178,8 @@ class Fleet:
     def _end(self, step: Step, pod: Pod) -> None:
         del pod.running[id(step)]
         self.tally.ended(step)
+        for following in step.then:
+            self.arrive(following)
         if pod.phase is Phase.DRAINING and not pod.running:
             self._leave(pod)
         self._has_room(pod)

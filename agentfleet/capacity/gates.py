@@ -31,7 +31,7 @@ GATES: Mapping[str, Gate] = MappingProxyType(
         "interrupted": Gate("steps interrupted by scale-in", 0.01, lambda f: f.interrupted_fraction),
     }
 )
-"""Ready age does not count waiting for the provider: more workers would not end that."""
+"""The age of a step is for how long it missed a worker: not the time before the provider would have had room for it."""
 
 
 def verdicts(figures: Figures) -> dict[str, bool]:

@@ -6,7 +6,7 @@ from random import Random
 
 from agentfleet.capacity.arrivals import Shape, diurnal, poisson, spike, steady
 from agentfleet.capacity.bucket import A_CALL, Limits
-from agentfleet.capacity.work import Mix
+from agentfleet.capacity.work import Mix, Step
 from agentfleet.domain.errors import InvalidInput
 
 MINUTE = 60.0
@@ -29,10 +29,14 @@ class Scenario:
     """Times of arrivals in seconds from the begin, in place of ``rate`` and ``shape``."""
 
     def arrivals(self, random: Random) -> Iterator[float]:
-        """When steps arrive."""
+        """When steps arrive that no other step has asked for."""
         if self.recorded is not None:
             return iter(self.recorded)
-        return poisson(self.rate, self.shape, self.duration, self.most, random)
+        return poisson(self.rate * self.mix.calls, self.shape, self.duration, self.most, random)
+
+    def draw(self, now: float, random: Random) -> Step:
+        """One that arrives: a model call with its tool calls; a recorded step is of either kind, and its own."""
+        return self.mix.step(now, random) if self.recorded is not None else self.mix.call(now, random)
 
     @property
     def first_rate(self) -> float:

@@ -73,7 +73,9 @@ def simulate(scenario: Scenario, scaler: Scaler, terms: Terms, seed: int) -> Out
     env.process(loop.sync(after=lives.random() * terms.cluster.sync))
     env.process(loop.watch())
     env.run(until=scenario.duration)
-    pending = [env.now - step.ready_at + step.waited for step in fleet.ready]
+    for step in fleet.ready:
+        step.waited += env.now - step.ready_at
+    pending = [step.age(env.now) for step in fleet.ready]
     found = figures(loop.samples, fleet.tally, pending, least=terms.policy.min_workers, price=terms.pod_price)
     return Outcome(found, loop.samples, len(fleet.ready), fleet.running, fleet.waiting)
 
@@ -88,7 +90,7 @@ def _feed(env: "Environment", fleet: Fleet, scenario: Scenario, arrivals: Random
     for at in scenario.arrivals(arrivals):
         if at > env.now:
             yield env.timeout(at - env.now)
-        fleet.arrive(scenario.mix.draw(env.now, lives))
+        fleet.arrive(scenario.draw(env.now, lives))
 
 
 class _Loop:

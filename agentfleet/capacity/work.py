@@ -18,8 +18,16 @@ class Step:
     admitted: bool = False
     waited: float = 0.0
     """Seconds ready, all times together; waiting for the provider is not among them."""
+    due: float = 0.0
+    """When the provider would have had room for it, had there been endless slots: before that no worker is missed."""
+    then: "tuple[Step, ...]" = ()
+    """What it asks for: ready when it has ended."""
     fence: int = 0
     """Raised by every start and every interruption: an end that was scheduled before is void."""
+
+    def age(self, now: float) -> float:
+        """For how long it has missed a worker, when it begins ``now``."""
+        return min(self.waited, max(now - self.due, 0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +47,19 @@ class Mix:
         """Seconds of a step, on average."""
         return self.calls * self.call_seconds + (1 - self.calls) * self.tool_seconds
 
-    def draw(self, now: float, random: Random) -> Step:
-        """A new step."""
-        calls = random.random() < self.calls
+    def step(self, now: float, random: Random) -> Step:
+        """A step of either kind, by itself."""
+        return self._draw(now, random, calls=random.random() < self.calls)
+
+    def call(self, now: float, random: Random) -> Step:
+        """A model call, and the tool calls that it asks for."""
+        tools = (1 - self.calls) / self.calls
+        count = int(tools) + (random.random() < tools % 1)
+        call = self._draw(now, random, calls=True)
+        call.then = tuple(self._draw(now, random, calls=False) for _ in range(count))
+        return call
+
+    def _draw(self, now: float, random: Random, *, calls: bool) -> Step:
         mean = self.call_seconds if calls else self.tool_seconds
         if not self.spread:
             return Step(now, mean, calls)
