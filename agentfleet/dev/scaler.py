@@ -4,7 +4,7 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from agentfleet.settings import Settings
@@ -35,7 +35,7 @@ class Crew(Protocol):
 class Scaler:
     """Asks ``url`` (of the ingress) about ``pool`` and does as it says. ``say`` gets what it does, in a line each."""
 
-    def __init__(self, crew: Crew, url: str, token: str, say: Any, *, pool: str = "default") -> None:
+    def __init__(self, crew: Crew, url: str, token: str, say: Callable[[str], None], *, pool: str = "default") -> None:
         self._crew, self._say = crew, say
         self._request = urllib.request.Request(  # noqa: S310  # our own ingress
             f"{url}/internal/autoscale?pool={pool}", headers={"Authorization": f"Bearer {token}"}
