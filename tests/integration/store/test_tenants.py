@@ -11,7 +11,17 @@ from tests.factories import claim, execute, submit, tally
 from tests.integration.engine.outcomes import failed
 from tests.scripted import Bells
 
-OF_NOBODY = {"tenants", "bundles", "alembic_version", "test_clock", "batches", "alerts"}
+OF_NOBODY = {
+    "tenants",
+    "bundles",
+    "alembic_version",
+    "test_clock",
+    "batches",
+    "alerts",
+    "expectations",
+    "pool_loads",
+    "scale_decisions",
+}
 """Tables without rows that belong to a tenant."""
 OWNED = sorted({table.name for table in tables.metadata.tables.values()} - OF_NOBODY)
 
