@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from agentfleet.settings import Settings
 
@@ -25,6 +25,9 @@ OWN = frozenset(
 """Settings that a value of their own decides, or that must be what Services and probes expect."""
 REFUSED = frozenset({"failpoint", "flower_open"})
 """Settings that have no place in a cluster."""
+
+
+MODES: tuple[Literal["validation"], Literal["serialization"]] = ("validation", "serialization")
 
 
 def main(arguments: Sequence[str], chart: Path = CHART) -> int:
@@ -78,12 +81,15 @@ def with_settings(schema: str) -> str:
 
 def allowed() -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Variable → its schema. Neither what the chart sets itself nor secrets: those come from Secrets."""
-    for name, given in Settings.model_json_schema(by_alias=False)["properties"].items():
+    read, told = (Settings.model_json_schema(by_alias=False, mode=mode)["properties"] for mode in MODES)
+    for name, given in read.items():
         kinds = [kind for kind in given.get("anyOf", [given]) if kind.get("type") != "null"]
         if name in OWN | REFUSED or any(kind.get("format") == "password" for kind in kinds):
             continue
         dropped = {"title", "default", "description", "anyOf"}
         kind = {key: value for key, value in kinds[0].items() if key not in dropped}
+        if kind["type"] == "number" and "string" in json.dumps(told[name]):
+            kind["type"] = ["number", "string"]  # a duration, such as 90d
         yield f"AGENTFLEET_{name.upper()}", {"description": given["description"], **kind}
 
 

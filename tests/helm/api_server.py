@@ -14,7 +14,17 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 KINDS = {
-    "v1": ["ConfigMap", "Event", "Namespace", "Node", "Pod", "Secret", "Service", "ServiceAccount"],
+    "v1": [
+        "ConfigMap",
+        "Event",
+        "Namespace",
+        "Node",
+        "PersistentVolumeClaim",
+        "Pod",
+        "Secret",
+        "Service",
+        "ServiceAccount",
+    ],
     "apps/v1": ["DaemonSet", "Deployment", "ReplicaSet", "StatefulSet"],
     "autoscaling/v2": ["HorizontalPodAutoscaler"],
     "batch/v1": ["Job"],

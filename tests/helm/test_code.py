@@ -68,6 +68,7 @@ def test_settings_arrive_as_they_were_given(monkeypatch: pytest.MonkeyPatch) -> 
         False,
         0,
     )
+    assert (settings.keep_runs, settings.public_url) == (90 * 86_400, "https://agents.example")
     assert (settings.agents, settings.tracing) == (("myapp.agents", "myapp.more", "agentfleet_helm_test"), "otlp")
 
 

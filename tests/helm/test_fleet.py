@@ -96,7 +96,9 @@ def test_the_fleet_of_the_manifests_runs_a_run(
             assert one.passes("livenessProbe")
             assert one.passes("startupProbe")
         made_key = [sys.executable, "-m", "agentfleet.cli.main", "keys", "create", "--tenant", "acme", "--name", "test"]
-        key = subprocess.run(made_key, env=around | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True)
+        key = subprocess.run(
+            made_key, env=around | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True
+        )
         api = {"AGENTFLEET_API_KEY": key.stdout.strip(), "AGENTFLEET_API_URL": fleet["ingress"].url}
         tested = container("Pod/rel-agentfleet-test", api).run()
         assert tested.returncode == 0, tested.stderr

@@ -115,14 +115,16 @@ def test_no_policy_lets_anybody_out_on_every_port() -> None:
 
 
 def test_only_who_calls_the_provider_or_posts_alerts_reaches_the_internet() -> None:
-    def open_to_internet(case: str) -> set[str]:
+    def open_to_internet(case: str, overrides: dict[str, Any] | None = None) -> set[str]:
         return {
             name
-            for name, one in named(objects(case), "NetworkPolicy").items()
+            for name, one in named(objects(case, overrides), "NetworkPolicy").items()
             if any(port["port"] == 443 for rule in one["spec"]["egress"] for port in rule["ports"])
         }
 
     assert open_to_internet("minimal") == {"steps-default", "batches"}
+    archived = {"settings": {"AGENTFLEET_ARCHIVE": "s3://runs/old"}}
+    assert open_to_internet("minimal", archived) == {"steps-default", "batches", "reconciler-default"}
     with_admin_key_and_alerts = {"dispatcher-bulk", "dispatcher-default", "reconciler-bulk", "reconciler-default"}
     assert open_to_internet("ha") == {"steps-bulk", "steps-default", "batches", *with_admin_key_and_alerts}
     policy = named(objects("ha"), "NetworkPolicy")["batches"]["spec"]

@@ -19,6 +19,7 @@ WRONG = [
     ({"settings": {"AGENTFLEET_LEESE": 3}}, "AGENTFLEET_LEESE"),
     ({"settings": {"AGENTFLEET_LEASE": "long"}}, "AGENTFLEET_LEASE"),
     ({"settings": {"AGENTFLEET_LEASE": 0}}, "AGENTFLEET_LEASE"),
+    ({"settings": {"AGENTFLEET_KEEP_RUNS": True}}, "AGENTFLEET_KEEP_RUNS"),
     ({"settings": {"AGENTFLEET_DRAIN": 3}}, "AGENTFLEET_DRAIN"),
     ({"settings": {"AGENTFLEET_FAILPOINT": "x"}}, "AGENTFLEET_FAILPOINT"),
     ({"settings": {"AGENTFLEET_FLOWER_OPEN": True}}, "AGENTFLEET_FLOWER_OPEN"),
@@ -59,6 +60,10 @@ GUARDS = [
     (
         {"provider.existingSecret": "", "provider.adminKey": "k", "provider.accounts.existingSecret": "a"},
         "provider.adminKey is a key of",
+    ),
+    (
+        {"redis.existingSecret": "", "redis.sentinelPasswordKey": "k", "dev.enabled": True},
+        "redis.sentinelPasswordKey is a key of redis.existingSecret",
     ),
     ({"database.url": "postgresql://a:b@c/d"}, "database.url is a secret: put it into a Secret"),
     ({"redis.url": "redis://:pass@c"}, "redis.url is a secret"),
@@ -128,7 +133,7 @@ def test_a_combination_that_cannot_work_is_refused_with_the_way_out(overrides: d
 
 
 def test_helm_3_refuses_alike() -> None:
-    for (overrides, message), kind in ((WRONG[0], "schema"), (WRONG[5], "schema"), (GUARDS[9], "flower")):
+    for (overrides, message), kind in ((WRONG[0], "schema"), (WRONG[5], "schema"), (GUARDS[-1], "serviceAccount")):
         with pytest.raises(Refused) as refusal:
             text("minimal", json.dumps(overrides), using="helm3")
         assert message in str(refusal.value)

@@ -30,6 +30,9 @@
 {{- define "agentfleet.redisEnv" -}}
 {{- $given := .Values.redis.existingSecret -}}
 {{- include "agentfleet.fromSecret" (dict "name" "AGENTFLEET_REDIS_URL" "secret" (include "agentfleet.secretName" (list . $given)) "key" (ternary "redis-url" .Values.redis.key (empty $given))) -}}
+{{- with .Values.redis.sentinelPasswordKey }}
+{{ include "agentfleet.fromSecret" (dict "name" "AGENTFLEET_SENTINEL_PASSWORD" "secret" $given "key" .) }}
+{{- end }}
 {{- end -}}
 
 {{/* The provider's key or accounts, for who calls models. */}}
@@ -73,6 +76,9 @@
 {{ include "agentfleet.fromSecret" (dict "name" "FLOWER_BASIC_AUTH" "secret" $v.flower.existingSecret "key" $v.flower.key) }}
 - {name: FLOWER_ADDRESS, value: 0.0.0.0}
 - {name: FLOWER_PORT, value: "5555"}
+{{- if $v.flower.persistence.enabled }}
+- {name: FLOWER_DB, value: /var/lib/flower/history}
+{{- end }}
 {{- with $v.flower.urlPrefix }}
 - {name: FLOWER_URL_PREFIX, value: {{ . | quote }}}
 {{- end }}

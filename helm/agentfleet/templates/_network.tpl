@@ -56,7 +56,7 @@ spec:
   {{- if and $v.tracing.enabled (has $c (list "ingress" "steps")) }}
   {{- include "agentfleet.rule" (dict "way" "to" "ports" $net.otlp.ports "peers" $net.otlp.to) | nindent 2 }}
   {{- end }}
-  {{- if or (has $c (list "steps" "batches")) (and (eq $c "dispatcher") $v.provider.adminKey) (and (eq $c "reconciler") $v.alerts.existingSecret) }}
+  {{- if or (has $c (list "steps" "batches")) (and (eq $c "dispatcher") $v.provider.adminKey) (and (eq $c "reconciler") (or $v.alerts.existingSecret $v.settings.AGENTFLEET_ARCHIVE)) }}
   - ports: [{port: 443, protocol: TCP}]
     to:
     - ipBlock: {cidr: 0.0.0.0/0, except: {{ toJson $net.https.except }}}

@@ -76,6 +76,10 @@ volumes:
 - name: helm-test
   configMap: {name: {{ include "agentfleet.name" (dict "root" $root "suffix" "helm-test") }}}
 {{- end }}
+{{- if and (eq .component "flower") $root.Values.flower.persistence.enabled }}
+- name: history
+  persistentVolumeClaim: {claimName: {{ include "agentfleet.name" (dict "root" $root "suffix" "flower") }}}
+{{- end }}
 {{- with .pod.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
@@ -92,6 +96,9 @@ volumes:
 {{- end }}
 {{- if and (include "agentfleet.echo" .root) (has .component (list "ingress" "steps")) }}
 - {name: helm-test, mountPath: /app/agentfleet_helm_test.py, subPath: agentfleet_helm_test.py, readOnly: true}
+{{- end }}
+{{- if and (eq .component "flower") .root.Values.flower.persistence.enabled }}
+- {name: history, mountPath: /var/lib/flower}
 {{- end }}
 {{- with .pod.extraVolumeMounts }}
 {{ toYaml . }}

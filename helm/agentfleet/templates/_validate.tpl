@@ -17,6 +17,9 @@
 {{- if and $v.provider.adminKey (not $v.provider.existingSecret) -}}
 {{- fail "provider.adminKey is a key of provider.existingSecret, which is not set" -}}
 {{- end -}}
+{{- if and $v.redis.sentinelPasswordKey (not $v.redis.existingSecret) -}}
+{{- fail "redis.sentinelPasswordKey is a key of redis.existingSecret, which is not set" -}}
+{{- end -}}
 {{- if and $v.flower.enabled (not $v.flower.existingSecret) -}}
 {{- fail (printf "flower.existingSecret is required with flower.enabled: the name of a Secret whose key %q holds user:password. Flower's API can revoke; it never runs open" $v.flower.key) -}}
 {{- end -}}
