@@ -94,15 +94,23 @@ GRANT EXECUTE ON FUNCTION agentfleet_pool_load TO agentfleet_app, agentfleet_fle
 
 SCALER = """
 -- Who asks for the demand past the API (KEDA's SQL trigger): a login of yours gets this role, and sees the view alone.
+-- Roles belong to the cluster, so another database's migration may be creating it at this moment. Who may not create
+-- roles goes without this one, which only that trigger needs.
 DO $$
 BEGIN
-    -- Roles belong to the cluster, so another database's migration may be creating it at this moment.
-    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'agentfleet_scaler') THEN
-        CREATE ROLE agentfleet_scaler NOLOGIN;
+    BEGIN
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'agentfleet_scaler') THEN
+            CREATE ROLE agentfleet_scaler NOLOGIN;
+        END IF;
+    EXCEPTION
+        WHEN duplicate_object OR unique_violation THEN NULL;
+        WHEN insufficient_privilege THEN
+            RAISE NOTICE 'there is no role agentfleet_scaler, and this user may not create it: see docs/guides/autoscaling.md';
+    END;
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'agentfleet_scaler') THEN
+        GRANT SELECT ON agentfleet_demand TO agentfleet_scaler;
     END IF;
-EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
 END $$;
-GRANT SELECT ON agentfleet_demand TO agentfleet_scaler;
 GRANT SELECT, INSERT, UPDATE, DELETE ON pool_loads, scale_decisions, expectations TO agentfleet_fleet;
 GRANT SELECT ON pool_loads TO agentfleet_app;
 GRANT SELECT, INSERT, UPDATE ON scale_decisions TO agentfleet_app;
