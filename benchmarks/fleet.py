@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
@@ -42,7 +42,9 @@ class Fleet:
 
 
 @contextmanager
-def fleet(machine: Machine, name: str, *, workers: int, sleep: float = 0.0) -> Generator[Fleet]:
+def fleet(
+    machine: Machine, name: str, *, workers: int, sleep: float = 0.0, also: Mapping[str, str] | None = None
+) -> Generator[Fleet]:
     """Start ``workers`` step workers, a dispatcher and a reconciler on a fresh database, and warm them up."""
     url = machine.fresh(name)
     migrate.upgrade(url)
@@ -53,6 +55,7 @@ def fleet(machine: Machine, name: str, *, workers: int, sleep: float = 0.0) -> G
         "AGENTFLEET_AGENTS": "benchmarks.workload",
         "AGENTFLEET_PROVIDER": "benchmarks.workload:make_model",
         "AGENTFLEET_BENCH_SLEEP": str(sleep),
+        **(also or {}),
     }
     settings = Settings(database_url=url, redis_url=machine.redis_url, agents=("benchmarks.workload",))
     commands = [["workers.steps"]] * workers + [["workers.dispatcher"], ["workers.reconciler"]]
@@ -95,7 +98,7 @@ def sleepers(machine: Machine, *, count: int, seconds: float) -> tuple[int, floa
 
 
 async def _sleep(running: Fleet, count: int) -> tuple[int, float]:
-    async with _submitting(running.settings, sleeper) as submit:
+    async with submitting(running.settings, sleeper) as submit:
         for start in range(0, count, 100):
             await asyncio.gather(*(submit() for _ in range(start, min(start + 100, count))))
         most, memory, deadline = 0, 0.0, time.monotonic() + 120
@@ -114,7 +117,7 @@ async def _closed_loop(settings: Settings, agent: Agent, *, runs: int, in_flight
     """Asks only for the runs that are under way, by id: the driver's own load must not count as ours."""
     under_way = set[str]()
     sent = 0
-    async with _submitting(settings, agent) as submit:
+    async with submitting(settings, agent) as submit:
         with psycopg.connect(settings.database_url or "", autocommit=True) as connection:
             while sent < runs or under_way:
                 ended = connection.execute(
@@ -128,7 +131,7 @@ async def _closed_loop(settings: Settings, agent: Agent, *, runs: int, in_flight
 
 
 @asynccontextmanager
-async def _submitting(settings: Settings, agent: Agent) -> AsyncGenerator[Callable[[], Awaitable[str]]]:
+async def submitting(settings: Settings, agent: Agent) -> AsyncGenerator[Callable[[], Awaitable[str]]]:
     async with bootstrap.ingress(settings) as ingress:
         bundle = bundle_of(agent)
         await ingress.bundles.save(bundle)

@@ -72,7 +72,7 @@ class Loop:
                 ) as stream:
                     return await stream.get_final_message()
             except anthropic.APIError:
-                await asyncio.sleep(FIRST_WAIT * 2**attempt * random.uniform(0.5, 1.0))  # noqa: S311  # jitter
+                await asyncio.sleep(FIRST_WAIT * 2**attempt * random.uniform(0.5, 1.0))  # jitter
         return None
 
 

@@ -14,7 +14,7 @@ from agentfleet.store.database import APP_ROLE
 from benchmarks.machine import Machine, processes
 
 CONNECTIONS = 32
-PORT_TRIES = 300
+PORT_TRIES = 600
 
 
 def intake(machine: Machine, *, requests: int) -> tuple[float, float]:
