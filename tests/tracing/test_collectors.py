@@ -2,15 +2,17 @@
 
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 import structlog
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from structlog.typing import EventDict
 
 from agentfleet.domain.errors import InvalidInput
 from agentfleet.telemetry import tracing
 from agentfleet.telemetry.export import PAUSES, SLOW, PatientExporter
+from tests.scripted import until
 from tests.tracing import agents
 from tests.tracing.conftest import Ran, Tracing
 from tests.tracing.sink import Sink
@@ -128,10 +130,18 @@ async def test_runs_end_without_a_collector_and_nothing_floods_the_log(
     with structlog.testing.capture_logs() as lines:
         for _ in range(3):
             await fleet.run(agents.helper)
-        tracing.stop(5)
+        await until(has_told(lines), "somebody says that traces are not sent")
+        tracing.stop(20)
     assert sink.raw == []
     assert len([line for line in lines if line["event"] == "traces_not_sent"]) == 1
     assert not [record for record in caplog.records if record.name.startswith("opentelemetry")]
+
+
+def has_told(lines: list[EventDict]) -> Callable[[], Awaitable[bool]]:
+    async def told() -> bool:
+        return any(line["event"] == "traces_not_sent" for line in lines)
+
+    return told
 
 
 def test_without_opentelemetry_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
