@@ -29,7 +29,7 @@ async def serve(settings: Settings) -> None:
 def main() -> None:
     """Run the process."""
     settings = Settings()
-    bootstrap.check(settings, provider=True)
+    bootstrap.check(settings, provider=True, leads=True)
     logs.configure(settings.log_level, settings.log_format, process="batches")
     metrics.serve(settings.metrics_port, host=settings.metrics_host)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -46,7 +46,7 @@ async def serve(settings: Settings) -> None:
 def main() -> None:
     """Run the process."""
     settings = Settings()
-    bootstrap.check(settings)
+    bootstrap.check(settings, leads=True)
     logs.configure(settings.log_level, settings.log_format, process="dispatcher")
     metrics.serve(settings.metrics_port, host=settings.metrics_host)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

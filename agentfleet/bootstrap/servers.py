@@ -1,6 +1,6 @@
 """The servers that every process needs: the database and Redis."""
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 from redis.asyncio import Redis
 
@@ -16,12 +16,15 @@ from agentfleet.domain.errors import InvalidInput
 from agentfleet.provider.caps import read_caps
 from agentfleet.settings import Settings
 from agentfleet.store import health, trust
-from agentfleet.store.database import FLEET_ROLE, Database, DatabaseConfig
+from agentfleet.store.database import FLEET_ROLE, UNAVAILABLE, Database, DatabaseConfig
+from agentfleet.store.leadership import WHY
+from agentfleet.store.pooler import require_sessions
 from agentfleet.telemetry import tracing
 
 
-def check(settings: Settings, *, agents: bool = False, provider: bool = False) -> None:
-    """Raise ``InvalidInput`` for what a process cannot start with; ``agents``, ``provider``: it needs them, too.
+def check(settings: Settings, *, agents: bool = False, provider: bool = False, leads: bool = False) -> None:
+    """Raise ``InvalidInput`` for what a process cannot start with; ``agents``, ``provider``: it needs them, too;
+    ``leads``: it needs a session of its own. A server that is away is no reason: it may come.
 
     To be asked first: once logs are configured and frameworks run, an error is told as a traceback.
     """
@@ -29,7 +32,11 @@ def check(settings: Settings, *, agents: bool = False, provider: bool = False) -
     for name, value in {"DATABASE": settings.database_url, "REDIS": settings.redis_url}.items():
         if value is None:
             raise InvalidInput(f"AGENTFLEET_{name}_URL", "is not set: give a URL, or use `agentfleet dev`")
-    read_place(settings)
+    require_trust(read_place(settings))
+    trust.require_trust(settings.database_url or "")
+    if leads:
+        with suppress(*UNAVAILABLE):
+            require_sessions(settings.database_direct_url or settings.database_url or "", WHY)
     read_caps(settings.provider_limits)
     scale_policies(settings)
     archive(settings)
@@ -68,7 +75,6 @@ def redis_client(settings: Settings) -> Redis:
 async def servers(stack: AsyncExitStack, settings: Settings, role: str, process: str) -> tuple[Database, Redis]:
     """Both, connected; ``stack`` closes them. ``process`` names it to the database."""
     failpoints.arm(settings.failpoint)
-    await trust.require_trust(settings.database_url or "")
     db = database(settings, role, process)
     stack.push_async_callback(db.close)
     await db.open()
@@ -76,6 +82,5 @@ async def servers(stack: AsyncExitStack, settings: Settings, role: str, process:
         await health.require_schema(db)
     redis = redis_client(settings)
     stack.push_async_callback(redis.aclose)
-    await require_trust(redis)
     await refuse_eviction(redis)
     return db, redis

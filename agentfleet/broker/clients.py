@@ -1,7 +1,7 @@
 """Clients of Redis, by whichever way it is reached."""
 
-import asyncio
 import ssl
+from contextlib import closing
 from typing import Any
 
 from redis import Redis as SyncRedis
@@ -21,8 +21,6 @@ TIMES = {"socket_connect_timeout": 5, "socket_timeout": 10, "socket_keepalive": 
 QUICK = {"socket_connect_timeout": 1, "socket_timeout": 1}
 ONCE, SYNC_ONCE = Retry(NoBackoff(), 0), SyncRetry(NoBackoff(), 0)
 """How a Sentinel is asked: the next one knows as much."""
-LOOK_WITHIN = 2.0
-"""Seconds that a start waits for an answer: Redis may be away."""
 REMEDY = (
     "set this to the file of the CA that signed it, AGENTFLEET_REDIS_URL to the host that it names, and"
     " AGENTFLEET_REDIS_CERT_FILE and _KEY_FILE if Redis asks for ours"
@@ -77,16 +75,14 @@ def distrusted(error: BaseException) -> str | None:
     return None
 
 
-async def require_trust(redis: Redis) -> None:
-    """Raises ``InvalidInput`` when TLS fails; a Redis that is away may come."""
-    connection: Any = redis.connection_pool.make_connection()
-    connection.retry = ONCE
+def require_trust(place: Place) -> None:
+    """Raises ``InvalidInput`` when TLS fails; a Redis that is away may come. Blocks."""
+    if place.tls is None:
+        return
     try:
-        async with asyncio.timeout(LOOK_WITHIN):
-            await connection.connect()
+        with closing(sync_client(place, retry=SYNC_ONCE)) as asked:
+            asked.ping()
     except (RedisError, OSError) as error:
         problem = distrusted(error)
         if problem is not None:
             raise InvalidInput("AGENTFLEET_REDIS_CA_FILE", f"{problem}: {REMEDY}") from None
-    finally:
-        await connection.disconnect()

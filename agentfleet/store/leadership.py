@@ -17,6 +17,7 @@ from agentfleet.store.pooler import require_sessions
 
 STATEMENT_TIMEOUT = 2.0
 """Seconds; who cannot ask whether it leads does not lead."""
+WHY = "a leader's lock belongs to a session"
 LEAST_SILENCE = 5.0
 """Seconds without a question after which a leader counts as silent, at least: it may have been busy."""
 
@@ -41,7 +42,7 @@ class Leadership:
             if self._connection is None or self._connection.closed:
                 self._connection = await Connection.connect(self._url, **self._config.arguments(), autocommit=True)
                 if self._connection.pooled:
-                    await asyncio.to_thread(require_sessions, self._url, "a leader's lock belongs to a session")
+                    await asyncio.to_thread(require_sessions, self._url, WHY)
                 cursor = await self._connection.execute(
                     "SELECT pg_try_advisory_lock(%s), set_config('idle_session_timeout', %s, false)",
                     (self._key, f"{int(self._silence * 1000)}"),

@@ -4,7 +4,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from agentfleet.domain.errors import InvalidInput
-from agentfleet.store.connection import Connection
+from agentfleet.store.connection import CONNECT_TIMEOUT
 
 REMEDY = "sslrootcert= must name the file of the CA that signed the server's certificate, which must name the host"
 
@@ -12,17 +12,17 @@ REMEDY = "sslrootcert= must name the file of the CA that signed the server's cer
 def distrusted(error: BaseException) -> InvalidInput | None:
     """What to tell about a connection that failed for TLS's sake; ``None`` when it failed otherwise."""
     reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
-    if isinstance(error, psycopg.OperationalError) and ("certificate" in reason or "SSL" in reason):
-        return InvalidInput("AGENTFLEET_DATABASE_URL", f"{reason}; {REMEDY}")
-    return None
+    if not isinstance(error, psycopg.OperationalError) or not ("certificate" in reason or "SSL" in reason):
+        return None
+    return InvalidInput("AGENTFLEET_DATABASE_URL", f"{reason}; {REMEDY}" if "certificate" in reason else reason)
 
 
-async def require_trust(url: str) -> None:
-    """Raises ``InvalidInput`` when a URL that asks for TLS does not get it; a server that is away may come."""
+def require_trust(url: str) -> None:
+    """Raises ``InvalidInput`` when a URL that asks for TLS does not get it; a server that is away may come. Blocks."""
     if "sslmode" not in conninfo_to_dict(url):
         return
     try:
-        await (await Connection.connect(url)).close()
+        psycopg.connect(url, connect_timeout=CONNECT_TIMEOUT).close()
     except psycopg.OperationalError as error:
         if problem := distrusted(error):
             raise problem from None

@@ -7,7 +7,9 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
+from agentfleet import bootstrap
 from agentfleet.domain.errors import InvalidInput
+from agentfleet.settings import Settings
 from agentfleet.store import migrate
 from agentfleet.store.database import APP_ROLE, FLEET_ROLE, Database, DatabaseConfig
 from agentfleet.store.leadership import Leadership
@@ -89,6 +91,8 @@ async def test_only_a_session_of_its_own_can_be_led_from(pooled, database_url) -
         InvalidInput, match=r"AGENTFLEET_DATABASE_DIRECT_URL: 127.0.0.1:.* a pooler in transaction mode"
     ):
         await candidate(url=pooled.url).held()
+    with pytest.raises(InvalidInput, match="AGENTFLEET_DATABASE_DIRECT_URL"):
+        bootstrap.check(Settings(database_url=pooled.url, redis_url="redis://none"), leads=True)
     first, second = (candidate(url=pooled.url, direct_url=database_url) for _ in range(2))
     assert [await first.held(), await second.held()] == [True, False]
     for one in (first, second):

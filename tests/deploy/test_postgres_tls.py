@@ -43,7 +43,7 @@ def checked_by(authority: Authority, url: str) -> str:
 async def test_everything_that_connects_checks_whom_it_speaks_with(secure, authority) -> None:
     url = checked_by(authority, secure.url)
     upgrade(url)
-    await trust.require_trust(url)
+    trust.require_trust(url)
     config = DatabaseConfig(url, FLEET_ROLE, "test-tls", pool_size=1)
     db = Database(config)
     await db.open()
@@ -58,13 +58,13 @@ async def test_everything_that_connects_checks_whom_it_speaks_with(secure, autho
     assert needed() in found["schema"].says
 
 
-async def test_a_certificate_of_somebody_else_ends_the_start_and_says_what_to_do(secure, tmp_path) -> None:
+def test_a_certificate_of_somebody_else_ends_the_start_and_says_what_to_do(secure, tmp_path) -> None:
     url = checked_by(Authority(tmp_path, "wrong"), secure.url)
-    for connect in (trust.require_trust(url), None):
+    for connect in (trust.require_trust, upgrade):
         with pytest.raises(
             InvalidInput, match=r"^AGENTFLEET_DATABASE_URL: .*certificate verify failed; sslrootcert= .*CA"
         ):
-            upgrade(url) if connect is None else await connect
+            connect(url)
     [found] = [finding for finding in check_database(Settings(database_url=url)) if finding.level == "fail"]
     assert "certificate verify failed" in found.says
     assert "sslrootcert=" in found.do

@@ -11,7 +11,6 @@ from kombu import pools
 from agentfleet import bootstrap
 from agentfleet.broker import names
 from agentfleet.broker.app import make_app
-from agentfleet.broker.clients import require_trust
 from agentfleet.broker.publisher import RedisPublisher
 from agentfleet.cli.checks.redis import check_redis
 from agentfleet.dev.embedded import servers
@@ -105,9 +104,8 @@ async def test_a_wrong_ca_is_told_in_one_line_at_once(secure, tmp_path) -> None:
     told = found(**ways)["redis"]
     assert "Redis' certificate is not trusted (" in told.says
     assert told.do.startswith("AGENTFLEET_REDIS_CA_FILE: ")
-    async with bootstrap.redis_client(Settings(**ways)) as redis:
-        with pytest.raises(InvalidInput, match=r"^AGENTFLEET_REDIS_CA_FILE: .* not trusted .*CA that signed it"):
-            await require_trust(redis)
+    with pytest.raises(InvalidInput, match=r"^AGENTFLEET_REDIS_CA_FILE: .* not trusted .*CA that signed it"):
+        bootstrap.check(Settings(database_url="postgresql://none/none", **ways))
     await carried({**ways, "redis_verify": "none"})
 
 
