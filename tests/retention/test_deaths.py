@@ -49,7 +49,7 @@ async def check(database_url: str, archive: S3Archive, all_runs: dict[str, int])
 
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_no_run_is_ever_lost_however_pruning_is_cut_off(db: Database, archive, database_url, seed) -> None:
-    dice = random.Random(seed)  # noqa: S311  # a game
+    dice = random.Random(seed)
     runs: dict[str, int] = {}
     for _ in range(14):
         steps, tenant = dice.randrange(4), dice.choice(("acme", "rival"))
