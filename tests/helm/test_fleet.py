@@ -17,14 +17,13 @@ from agentfleet.simulator.serve import background
 from tests.helm.chart import ROOT, Object, environment, named, objects, pods, thorough
 
 PATIENCE = 200.0
-FOUND = objects("dev")
 
 
 class Container:
     """One container of a pod, with what the cluster would have put around it."""
 
     def __init__(self, container: Object, around: dict[str, str], port: int, home: Path) -> None:
-        given = environment(container, FOUND)
+        given = environment(container, objects("dev"))
         ours = {"AGENTFLEET_HOST": "127.0.0.1", "AGENTFLEET_PORT": str(port), "AGENTFLEET_METRICS_PORT": str(port)}
         self._container, self.url = container, f"http://127.0.0.1:{port}"
         self._env = given | {name: value for name, value in (ours | around).items() if name in given}
@@ -60,7 +59,7 @@ def until(condition: Callable[[], bool], what: str) -> None:
 @pytest.fixture
 def around(database_url: str, server_urls: Urls, tmp_path: Path) -> Iterator[dict[str, str]]:
     """What the Secrets and Services of the cluster lead to."""
-    source = named(FOUND, "ConfigMap")["helm-test"]["data"]
+    source = named(objects("dev"), "ConfigMap")["helm-test"]["data"]
     (tmp_path / "agentfleet_helm_test.py").write_text(source["agentfleet_helm_test.py"])
     with Redis.from_url(server_urls.redis_url) as redis, background() as simulator:
         redis.flushall()
@@ -77,7 +76,7 @@ def around(database_url: str, server_urls: Urls, tmp_path: Path) -> Iterator[dic
 def test_the_fleet_of_the_manifests_runs_a_run(
     around: dict[str, str], tmp_path: Path, unused_tcp_port_factory: Callable[[], int]
 ) -> None:
-    made = {name: template["spec"]["containers"][0] for name, template in pods(FOUND)}
+    made = {name: template["spec"]["containers"][0] for name, template in pods(objects("dev"))}
 
     def container(name: str, around: dict[str, str]) -> Container:
         return Container(made[name], around, unused_tcp_port_factory(), tmp_path)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
-from tests.helm.chart import CHART, CI, NEWEST, ROOT, helm, objects
+from tests.helm.chart import CHART, CI, NEWEST, ROOT, helm, objects, thorough
 from tests.helm.schemas import problems
 
 GUIDE = (ROOT / "docs" / "guides" / "kubernetes.md").read_text()
@@ -26,6 +27,12 @@ def test_there_is_something_to_test() -> None:
     )
 
 
+def test_values_are_values_of_the_chart() -> None:
+    schema = Draft202012Validator(json.loads((CHART / "values.schema.json").read_text()))
+    assert [error.message for values in VALUES for error in schema.iter_errors(values)] == []
+
+
+@thorough
 @pytest.mark.parametrize("values", VALUES, ids=lambda values: next(iter(values)))
 def test_values_render_to_valid_objects(values: dict[str, object]) -> None:
     found = [one for one in objects("minimal", values) if not one["apiVersion"].startswith("external-secrets.io/")]

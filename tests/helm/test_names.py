@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.helm.chart import named, objects
+from tests.helm.chart import named, objects, thorough
 
 LONG = "a-release-whose-name-is-as-long-as-helm-lets-a-name-be"[:53]
 
@@ -13,7 +13,9 @@ def identities(release: str, **kwargs: str) -> set[tuple[str, str]]:
     return {(one["kind"], one["metadata"]["name"]) for one in objects("ha", release=release, **kwargs)}
 
 
-@pytest.mark.parametrize("other", ["cell-b", "agentfleet", "cell", "cell-a-agentfleet"])
+@pytest.mark.parametrize(
+    "other", ["cell-b", *(pytest.param(name, marks=thorough) for name in ("agentfleet", "cell", "cell-a-agentfleet"))]
+)
 def test_two_releases_share_no_name(other: str) -> None:
     assert identities("cell-a") & identities(other) == set()
 

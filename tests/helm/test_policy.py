@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
@@ -10,17 +11,17 @@ import pytest
 from agentfleet.settings import Settings
 from tests.helm.chart import CI, Object, named, objects, pods, text
 
-EVERYTHING = [(case, name) for case in CI for name, _ in pods(objects(case))]
-"""Every pod of every case."""
 
-
-def pod_of(case: str, name: str) -> Object:
-    return dict(pods(objects(case)))[name]
+def everything() -> Iterator[tuple[str, str, Object]]:
+    """Case, name and template of every pod."""
+    for case in CI:
+        for name, template in pods(objects(case)):
+            yield case, name, template
 
 
 def test_pods_are_restricted() -> None:
-    for case, name in EVERYTHING:
-        spec = pod_of(case, name)["spec"]
+    for case, name, template in everything():
+        spec = template["spec"]
         pod = spec["securityContext"]
         assert pod["runAsNonRoot"], (case, name)
         assert pod["seccompProfile"] == {"type": "RuntimeDefault"}, (case, name)
@@ -46,23 +47,23 @@ def test_openshift_chooses_users_itself() -> None:
 
 
 def test_no_pod_gets_a_token_of_the_cluster() -> None:
-    for case, name in EVERYTHING:
-        assert pod_of(case, name)["spec"]["automountServiceAccountToken"] is False, (case, name)
+    for case, name, template in everything():
+        assert template["spec"]["automountServiceAccountToken"] is False, (case, name)
     for case in CI:
         assert [one for one in objects(case) if one["kind"] in {"Role", "RoleBinding", "ClusterRole"}] == []
 
 
 def test_every_container_asks_for_what_it_needs() -> None:
-    for case, name in EVERYTHING:
-        for container in pod_of(case, name)["spec"]["containers"]:
+    for case, name, template in everything():
+        for container in template["spec"]["containers"]:
             wanted = container["resources"]
             assert {"cpu", "memory"} <= set(wanted["requests"]), (case, name)
             assert "memory" in wanted["limits"], (case, name)
 
 
 def test_what_serves_is_probed_and_what_ends_is_not() -> None:
-    for case, name in EVERYTHING:
-        for container in pod_of(case, name)["spec"]["containers"]:
+    for case, name, template in everything():
+        for container in template["spec"]["containers"]:
             probes = {probe for probe in container if probe.endswith("Probe")}
             serves = name.startswith("Deployment/")
             assert probes == ({"livenessProbe", "readinessProbe", "startupProbe"} if serves else set()), (case, name)

@@ -69,7 +69,27 @@ def test_a_package_holds_rules_and_dashboards_and_no_tests(tmp_path_factory: pyt
     folder = tmp_path_factory.mktemp("package")
     helm("package", str(CHART), "--destination", str(folder))
     (archive,) = folder.glob("agentfleet-*.tgz")
-    package = helm(
-        "template", "rel", str(archive), "--values", str(CI["ha"]), "--namespace", "agents", "--kube-version", NEWEST
+    shown = ("--values", str(CI["openshift"]), "--namespace", "agents", "--kube-version", NEWEST)
+    package = helm("template", "rel", str(archive), *shown)
+    assert package == text("openshift")
+    found = chart.parse(package)
+    dashboards = {f"dashboard-{path.stem}" for path in (CHART / "dashboards").glob("*.json")}
+    assert dashboards <= set(chart.named(found, "ConfigMap"))
+    assert chart.named(found, "ConfigMap")["dashboard-fleet"]["metadata"]["labels"]["grafana_dashboard"] == "1"
+    groups = [
+        group for path in (CHART / "rules").glob("*.yaml") for group in chart.parse(path.read_text())[0]["groups"]
+    ]
+    assert chart.named(found, "PrometheusRule")[""]["spec"]["groups"] == groups
+
+
+def test_monitoring_comes_where_the_operator_is_or_where_it_is_told() -> None:
+    kinds = {"PodMonitor", "PrometheusRule", "ServiceMonitor"}
+    without, found, refused = (
+        {one["kind"] for one in objects("minimal", overrides, apis=apis)} & kinds
+        for overrides, apis in (
+            ({}, ""),
+            ({"monitoring.dashboards": False}, "monitoring.coreos.com/v1"),
+            ({"monitoring": {"enabled": False, "rules": False, "dashboards": False}}, "monitoring.coreos.com/v1"),
+        )
     )
-    assert package == text("ha")
+    assert (without, found, refused) == (set(), kinds, set())
