@@ -17,7 +17,7 @@ from agentfleet.api.app import create_app
 from agentfleet.cli.main import main
 from agentfleet.settings import Settings
 from agentfleet.telemetry import metrics
-from tests.helm.chart import CI, Object, environment, named, objects, pods
+from tests.helm.chart import CI, ROOT, Object, environment, named, objects, pods
 
 PLACEHOLDERS = {
     "AGENTFLEET_DATABASE_URL": "postgresql://user:pass@db/agentfleet",
@@ -95,7 +95,7 @@ def test_every_command_is_a_module_and_every_option_one_of_its() -> None:
 
 
 def test_every_process_has_its_deployment() -> None:
-    processes = {path.stem for path in Path("workers").glob("*.py") if "\nif __name__" in path.read_text()}
+    processes = {path.stem for path in (ROOT / "workers").glob("*.py") if "\nif __name__" in path.read_text()}
     commands = {container["command"][2] for where, _, container, _ in containers() if where.startswith("ha ")}
     assert {f"workers.{name}" for name in processes} == {name for name in commands if name.startswith("workers.")}
 
