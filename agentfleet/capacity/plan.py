@@ -9,7 +9,7 @@ from decimal import Decimal
 from math import ceil
 
 from agentfleet.capacity.measured import Measured
-from agentfleet.capacity.servers import Postgres, Redis, postgres, redis
+from agentfleet.capacity.servers import Servers, servers
 from agentfleet.capacity.tiers import Quota, quota
 
 BUSY = 0.7
@@ -84,8 +84,7 @@ class Plan:
     ingress_pods: int
     duties: int
     """Pairs of dispatcher and reconciler, that is pools (or cells): one leads each."""
-    postgres: Postgres
-    redis: Redis
+    servers: Servers
     quota: Quota
     tokens_usd_per_day: float
     pods_usd_per_day: float
@@ -100,7 +99,8 @@ def plan(demand: Demand, cost: Measured, prices: Prices, *, answers_mb: float = 
     workers = max(ceil(slots / pod.concurrency), 2)
     ingress = max(ceil(demand.rps * cost.submit_cpu_ms / 1_000 / BUSY), 2)
     duties = max(ceil(demand.steps * cost.duties_cpu_ms / 1_000 / BUSY), 1)
-    database = postgres(demand.steps, cost, processes=workers + ingress + 4 * duties, days=demand.days)
+    processes = workers + ingress + 4 * duties
+    found = servers(demand.steps, cost, processes=processes, days=demand.days, answers_mb=answers_mb)
     spent = _per_call(demand, prices) * demand.calls * DAY
     fresh = demand.tokens_in * (1 - demand.cached)
     a_minute = demand.calls * 60
@@ -112,12 +112,11 @@ def plan(demand: Demand, cost: Measured, prices: Prices, *, answers_mb: float = 
         workers,
         pod,
         ingress,
-        max(duties, database.cells),
-        database,
-        redis(demand.steps, cost, cells=database.cells, answers_mb=answers_mb),
+        max(duties, found.cells),
+        found,
         quota(needs),
         spent,
-        (workers + ingress + 4 * duties) * float(prices.pod_hour) * 24,
+        processes * float(prices.pod_hour) * 24,
         demand.steps / cost.steps_per_s,
     )
 

@@ -15,12 +15,13 @@ def rows(model: str) -> "list[tuple[str, Callable[[Plan], str]]]":
         ("worker pods", lambda p: f"{p.workers:,} of {p.pod.concurrency:,} slots"),
         ("ingress pods", lambda p: f"{p.ingress_pods:,}"),
         ("dispatchers and reconcilers that lead", lambda p: f"{p.duties:,} of each"),
-        ("Postgres", _postgres),
-        ("  commits, I/O operations a second", lambda p: f"{p.postgres.commits_per_s:,.0f}, {p.postgres.iops:,.0f}"),
-        ("  WAL", lambda p: f"{p.postgres.wal_mb_per_s:,.1f} MB/s"),
-        ("  growth, and kept", lambda p: f"{p.postgres.gb_per_day:,.0f} GB a day, {p.postgres.gb_kept / 1000:,.1f} TB"),
-        ("  connections, each", lambda p: f"{p.postgres.connections:,}{', PgBouncer' if p.postgres.pooler else ''}"),
-        ("Redis", _redis),
+        ("Postgres and Redis", _cells),
+        ("  Postgres, each", lambda p: f"{p.servers.vcpu} vCPU, {p.servers.ram_gb} GiB"),
+        ("  commits, I/O operations a second", lambda p: f"{p.servers.commits_per_s:,.0f}, {p.servers.iops:,.0f}"),
+        ("  WAL", lambda p: f"{p.servers.wal_mb_per_s:,.1f} MB/s"),
+        ("  growth, and kept", lambda p: f"{p.servers.gb_per_day:,.0f} GB a day, {p.servers.gb_kept / 1000:,.1f} TB"),
+        ("  connections, each", lambda p: f"{p.servers.connections:,}{', PgBouncer' if p.servers.pooler else ''}"),
+        ("  Redis, each", _redis),
         ("provider: calls a minute", lambda p: f"{p.quota.needs['requests']:,.0f}"),
         ("  tokens a minute, in / out", _tokens),
         ("  tier", lambda p: f"{p.quota.organizations:,} x {p.quota.tier}, {p.quota.axis} bind{_s(p)}"),
@@ -33,16 +34,14 @@ def _s(plan: "Plan") -> str:
     return "s" if plan.quota.axis == "spend" else ""
 
 
-def _postgres(plan: "Plan") -> str:
-    found = plan.postgres
-    cells = f"{found.cells:,} cells of " if found.cells > 1 else ""
-    return f"{cells}{found.vcpu} vCPU, {found.ram_gb} GiB" + (f" ({found.limit} end one)" if cells else "")
+def _cells(plan: "Plan") -> str:
+    cells = plan.servers.cells
+    return "one of each" if cells == 1 else f"{cells:,} cells: {plan.servers.limit} end one"
 
 
 def _redis(plan: "Plan") -> str:
-    found = plan.redis
-    count = f"{found.instances:,} of " if found.instances > 1 else ""
-    return f"{count}{found.memory_mb} MB; {found.cores:.2f} cores, {found.mb_per_s:,.1f} MB/s in all"
+    found = plan.servers
+    return f"{found.redis_mb} MB; {found.redis_cores:.2f} cores, {found.redis_mb_per_s:,.1f} MB/s in all"
 
 
 def _tokens(plan: "Plan") -> str:

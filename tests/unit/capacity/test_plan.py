@@ -5,7 +5,7 @@ import pytest
 
 from agentfleet.capacity.measured import measured
 from agentfleet.capacity.plan import Demand, Prices, plan, rightsize
-from agentfleet.capacity.servers import ONE_POSTGRES
+from agentfleet.capacity.servers import ONE_CELL
 from agentfleet.capacity.tiers import FULLEST, quota
 
 COST = replace(
@@ -57,14 +57,15 @@ def test_the_lowest_tier_that_is_enough_is_named_and_what_binds(needs, tier, org
     assert (found.tier, found.organizations, found.axis) == (tier, organizations, axis)
 
 
-def test_one_postgres_ends_where_its_first_limit_does():
-    small = plan(Demand(1_000), COST, PRICES).postgres
+def test_one_cell_ends_where_its_first_limit_does():
+    small = plan(Demand(1_000), COST, PRICES).servers
     assert (small.cells, small.vcpu, small.ram_gb, small.commits_per_s) == (1, 2, 16, 500)
     assert small.gb_per_day == pytest.approx(216)
-    large = plan(Demand(100_000), COST, PRICES).postgres
-    assert (large.cells, large.limit) == (4, "vCPU")  # 100 cores of 32
-    assert large.vcpu <= ONE_POSTGRES["vCPU"]
+    large = plan(Demand(100_000), replace(COST, redis_cpu_ms=0.01), PRICES).servers
+    assert (large.cells, large.limit) == (4, "Postgres vCPU")  # 100 cores of 32
+    assert large.vcpu <= ONE_CELL["Postgres vCPU"]
     assert large.pooler
+    assert plan(Demand(100_000), COST, PRICES).servers.limit == "Redis cores"  # 10 cores of 0.6
 
 
 def test_a_plan_says_how_far_it_goes_beyond_what_was_measured():
