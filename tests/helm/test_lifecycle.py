@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.helm.api_server import Cluster, served
+from tests.helm.api_server import served
 from tests.helm.chart import CHART, CI, HELMS, thorough
+from tests.helm.cluster import Cluster
 from tests.tooling import program
 
 RELEASE = "agents"
