@@ -121,8 +121,9 @@ class Exporting:
 
     def close(self, within: float) -> None:
         """Send what is left, if that takes no longer than ``within`` seconds."""
-        if self.away:
+        if self.away:  # what is under way would only be waited for
             self._exporter.shutdown()
+            within = 0.0
         closing = threading.Thread(target=self.provider.shutdown, name="agentfleet-traces", daemon=True)
         closing.start()
         closing.join(within)
