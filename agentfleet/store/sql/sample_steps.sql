@@ -12,6 +12,9 @@ FROM (
     WHERE step_id < (lpad(to_hex((extract(epoch FROM agentfleet_now() - make_interval(secs => %(settled)s)) * 1000)::bigint), 12, '0')
                      || '70008000000000000000')::uuid
     ORDER BY step_id DESC LIMIT %(limit)s
-) AS a JOIN steps s ON s.id = a.step_id
-WHERE s.pool = %(pool)s AND a.outcome NOT IN ('snooze', 'hand_back')
+) AS a CROSS JOIN LATERAL (
+    -- OFFSET 0: one look per attempt, whatever the planner thinks of a limit that it does not know.
+    SELECT s.kind, s.name FROM steps s WHERE s.id = a.step_id AND s.pool = %(pool)s OFFSET 0
+) AS s
+WHERE a.outcome NOT IN ('snooze', 'hand_back')
 GROUP BY 1
