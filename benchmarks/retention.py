@@ -25,6 +25,7 @@ import psycopg
 from agentfleet.domain.retention import Keep
 from agentfleet.engine.archive import Archivist
 from agentfleet.engine.prune import RunPruner
+from agentfleet.store import migrate
 from agentfleet.store.database import FLEET_ROLE, Database, DatabaseConfig
 from benchmarks import fleet as ours
 from benchmarks.machine import Machine, busy_elsewhere, machine, server_processes
@@ -36,6 +37,20 @@ SIZES = """
 SELECT sum(pg_total_relation_size(c.oid))::bigint, sum(pg_stat_get_dead_tuples(c.oid))::bigint,
        sum(pg_stat_get_live_tuples(c.oid))::bigint FROM pg_class c
 WHERE c.relname = ANY(%s) AND c.relnamespace = 'public'::regnamespace
+"""
+FILL = """
+INSERT INTO bundles (id, agent, spec) VALUES ('b', 'a', '{}');
+INSERT INTO runs (id, tenant_id, agent, bundle_id, pool, state, input, output, event_seq, steps_total, finished_at)
+    SELECT ('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'bench', 'a', 'b', 'default', 'succeeded',
+           '""', '""', 11, 10, now() - interval '1 day' FROM generate_series(1, 2000) n;
+INSERT INTO steps (id, run_id, tenant_id, pool, agent, seq, kind, name, turn, input, state)
+    SELECT gen_random_uuid(), id, 'bench', 'default', 'a', seq, 'tool', 't', seq, '{}', 'succeeded'
+    FROM runs, generate_series(0, 9) seq;
+INSERT INTO attempts (step_id, fence, attempt, outcome, claimed_at, finished_at)
+    SELECT id, 1, 1, 'succeed', now(), now() FROM steps;
+INSERT INTO messages (run_id, turn, part, role, content)
+    SELECT id, turn, 0, 'user', repeat('x', 2000) FROM runs, generate_series(0, 10) turn;
+INSERT INTO run_events (run_id, seq, type, data) SELECT id, seq, 'x', '{}' FROM runs, generate_series(1, 11) seq;
 """
 DELETED = "SELECT sum(n_tup_del)::bigint FROM pg_stat_user_tables WHERE relname = ANY(%s)"
 
@@ -121,16 +136,27 @@ def play(box: Machine, *, pruned: bool, parts: int, runs: int) -> Round:
         return made
 
 
-def bare(box: Machine, *, runs: int) -> float:
-    """Rows deleted per second, archived, with nothing else going on."""
-    with ours.fleet(box, "bench_retention_bare", workers=2) as running:
-        ours.throughput(running, runs=runs, in_flight=IN_FLIGHT)
-        before, began = _asked(running.database_url, DELETED)[0], time.monotonic()
-        with pruning(running.database_url):
-            while _asked(running.database_url, "SELECT count(*) FROM runs WHERE %s::text[] IS NOT NULL")[0]:
-                time.sleep(0.1)
-        time.sleep(1.5)  # statistics come late
-        return (_asked(running.database_url, DELETED)[0] - before) / (time.monotonic() - began - 1.5)
+def bare(box: Machine) -> float:
+    """Rows deleted per second, archived, with nothing else going on: the rests between portions are counted, too."""
+    url = box.fresh("bench_retention_bare")
+    migrate.upgrade(url)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(FILL.encode())
+    rows = 2_000 * (1 + 10 + 10 + 11 + 11)
+
+    async def prune(directory: str) -> float:
+        db = Database(DatabaseConfig(url, FLEET_ROLE, "pruner", pool_size=1))
+        await db.open()
+        try:
+            pruner, began = RunPruner(db, Keep(runs=AGE), Archivist(db, Files(Path(directory)))), time.monotonic()
+            while await pruner.run_once():
+                pass
+            return time.monotonic() - began
+        finally:
+            await db.close()
+
+    with tempfile.TemporaryDirectory(prefix="agentfleet-archive-") as directory:
+        return rows / asyncio.run(prune(directory))
 
 
 def vacuum_often(box: Machine) -> None:
@@ -169,7 +195,7 @@ def main() -> None:
                 f" {made.cpu_ms_per_step:.2f} CPU ms, MB {made.megabytes}, dead rows {made.dead_rows},"
                 f" {made.deleted_rows_per_s:.0f} rows deleted a second"
             )
-        alone = bare(box, runs=options.runs * 2)
+        alone = bare(box)
     kept, gone = [one for one in rounds if not one.pruned], [one for one in rounds if one.pruned]
     half = options.parts // 2
     figures = {
