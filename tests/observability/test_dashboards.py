@@ -14,6 +14,7 @@ from psycopg.conninfo import make_conninfo
 
 from agentfleet.telemetry import metrics
 from scripts.dashboards.__main__ import PLACE, documents
+from tests.acceptance.stacks import until
 from tests.factories import submit
 from tests.tooling import program
 
@@ -92,6 +93,23 @@ def test_prometheus_understands_every_expression(tmp_path):
     done = subprocess.run([program("promtool"), "check", "rules", file], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(rules)} rules found" in done.stdout
+
+
+def test_every_metric_is_in_the_scrape_of_a_fleet(scrape):
+    served = {line.split()[2] for text in scrape.texts.values() for line in text.splitlines() if line[:6] == "# TYPE"}
+    for name, expression in EXPRESSIONS:
+        for metric, _ in SELECTOR.findall(expression):
+            assert {metric, re.sub(r"_(bucket|count|sum)$", "", metric)} & served, (name, metric)
+
+
+def test_a_real_prometheus_answers_every_panel(prometheus):
+    def shown() -> dict[str, int]:
+        counts = dict.fromkeys(NAMES, 0)
+        for name, expression in EXPRESSIONS:
+            counts[name] += bool(prometheus.ask("query", query=expression)["result"])
+        return counts
+
+    until(lambda: min(shown().values()) >= 5, "every dashboard has something to show")
 
 
 def statements() -> list[tuple[str, str]]:
