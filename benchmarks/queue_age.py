@@ -2,7 +2,8 @@
 
 A real worker with 20 slots gets runs whose tool call takes two seconds: 20 s at three a second, then 30 s at fifteen,
 where it can serve ten, then three again. Each run's arrival is drawn beforehand, and played to the model, too. What is
-compared is how old the tool steps were when they were claimed, as Postgres has it.
+compared is how old the steps were when they were claimed, as Postgres has it. The model is told how long steps held
+their slots, on average by kind, as the autoscaler is.
 """
 
 import argparse
@@ -24,11 +25,13 @@ from benchmarks.workload import sleeper
 
 SLOTS, SECONDS, RATE, FACTOR = 20, 2.0, 3.0, 5.0
 BEGIN, END, LENGTH = 20.0, 50.0, 90.0
-QUICK = 0.005
-"""Seconds of a step that only asks or only answers."""
 QUERY = """
     SELECT extract(epoch FROM claimed_at - ready_at)::float8 FROM steps
-    WHERE kind = 'tool' AND ready_at >= to_timestamp(%s) ORDER BY 1
+    WHERE ready_at >= to_timestamp(%s) ORDER BY 1
+"""
+LENGTHS = """
+    SELECT kind, avg(extract(epoch FROM finished_at - claimed_at))::float8 FROM steps
+    WHERE ready_at >= to_timestamp(%s) GROUP BY kind
 """
 
 
@@ -40,11 +43,11 @@ def main() -> None:
     times = list(poisson(RATE, spike(FACTOR, BEGIN, END), LENGTH, FACTOR, Random(options.seed)))
     also = {"AGENTFLEET_WORKER_CAPACITY": str(SLOTS), "AGENTFLEET_WARM_UP": "0"}
     with machine() as box, fleet(box, "bench_queue_age", workers=1, sleep=SECONDS, also=also) as running:
-        real = asyncio.run(_play(running, times))
-    model = _simulate(times)
-    figures = {"steps": len(real), "real": _quantiles(real), "model": _quantiles(model)}
+        real, lengths = asyncio.run(_play(running, times))
+    model = _simulate(times, lengths)
+    figures = {"steps": len(real), "lengths": lengths, "real": _quantiles(real), "model": _quantiles(model)}
     if not options.json:
-        print(f"{len(real)} tool steps; seconds from ready to claimed")
+        print(f"{len(real)} steps; seconds from ready to claimed")
         for name in ("real", "model"):
             print(
                 f"{name:6}",
@@ -53,7 +56,7 @@ def main() -> None:
     print(json.dumps(figures))
 
 
-async def _play(running: Fleet, times: list[float]) -> list[float]:
+async def _play(running: Fleet, times: list[float]) -> tuple[list[float], dict[str, float]]:
     async with submitting(running.settings, sleeper) as submit:
         await asyncio.gather(*(submit() for _ in range(SLOTS)))  # warm
         with psycopg.connect(running.database_url, autocommit=True) as connection:
@@ -65,7 +68,8 @@ async def _play(running: Fleet, times: list[float]) -> list[float]:
                 sent.append(asyncio.create_task(submit()))  # pyright: ignore[reportArgumentType]  # a coroutine
             await asyncio.gather(*sent)
             await _all_ended(connection)
-            return [age for (age,) in connection.execute(QUERY, (begun,)).fetchall()]
+            ages = [age for (age,) in connection.execute(QUERY, (begun,)).fetchall()]
+            return ages, dict(connection.execute(LENGTHS, (begun,)).fetchall())
 
 
 async def _all_ended(connection: psycopg.Connection) -> None:
@@ -77,23 +81,25 @@ async def _all_ended(connection: psycopg.Connection) -> None:
     raise RuntimeError("some runs did not end")
 
 
-def _simulate(times: list[float]) -> list[float]:
+def _simulate(times: list[float], lengths: dict[str, float]) -> list[float]:
     """A run is a quick step, its tool call, a quick step."""
     env = simpy.Environment()
     model = Model(env, Cluster(), concurrency=SLOTS, cpu=0.0, provider=None, admits=True, random=Random(1))
     model.begin(1)
-    tools = list[Step]()
+    steps = list[Step]()
 
     def feed():  # noqa: ANN202  # simpy's generator
         for at in times:
             yield env.timeout(at - env.now)
-            tool = Step(0.0, SECONDS, calls=False, then=(Step(0.0, QUICK, calls=False),))
-            tools.append(tool)
-            model.arrive(Step(env.now, QUICK, calls=False, then=(tool,)))
+            last = Step(0.0, lengths["reason"], calls=False)
+            tool = Step(0.0, lengths["tool"], calls=False, then=(last,))
+            first = Step(env.now, lengths["reason"], calls=False, then=(tool,))
+            steps.extend((first, tool, last))
+            model.arrive(first)
 
     env.process(feed())
     env.run()
-    return sorted(tool.waited for tool in tools)
+    return sorted(step.waited for step in steps)
 
 
 def _quantiles(ages: list[float]) -> dict[str, float]:

@@ -24,7 +24,7 @@ WINDOW_MB = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """``cells`` of one Postgres and one Redis each, because of ``limit``; sizes are of each, the rest of all of them."""
+    """``cells`` of one Postgres and one Redis each, because of ``limit``; sizes are of each, the rest of all."""
 
     cells: int
     limit: str
