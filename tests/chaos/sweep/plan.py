@@ -35,6 +35,7 @@ UNREACHED = {
         "one row each: what a death leaves untold is told by the next round, see tests/integration/engine/test_alert.py",
     ),
     **dict.fromkeys(("read_waiting", "sum_usage"), "reads for people, who ask again"),
+    **dict.fromkeys(("record_load", "sample_steps"), "measures: what a death leaves out is measured in the next round"),
     **dict.fromkeys(
         ("archive", "due_runs", "export_runs", "forget_runs", "prune_request_keys", "strip_runs"),
         "of retention, whose deaths are in tests/retention/test_deaths.py",

@@ -9,7 +9,15 @@ from agentfleet.store.tables import audit
 from tests.integration.api.answers import problem
 from tests.integration.api.test_dead_letters import dead
 
-BY_ID = [(m, route) for route in ROUTES if "{" in route.path for m in sorted(route.methods or ())]
+BY_ID = [
+    (method, route)
+    for route in ROUTES
+    if route.path.startswith("/v1") and "{" in route.path
+    for method in sorted(route.methods or ())
+]
+INTERNAL = [
+    (m, route.path) for route in ROUTES if route.path.startswith("/internal") for m in sorted(route.methods or ())
+]
 LISTS = [
     route.path
     for route in ROUTES
@@ -33,6 +41,12 @@ async def test_what_another_tenant_has_is_not_found(client, connect, other_key, 
     assert (await client.get(run["urls"]["self"])).json() == before
     async with db.reading() as connection:
         assert await connection.scalar(select(func.count()).select_from(audit)) == 0
+
+
+async def test_a_tenants_key_opens_nothing_internal(client) -> None:
+    assert INTERNAL
+    for method, path in INTERNAL:
+        assert problem(await client.request(method, path), 401) == "unauthenticated", path
 
 
 async def test_lists_hold_nothing_of_another_tenant(client, connect, other_key, submit, hands) -> None:
