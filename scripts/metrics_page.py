@@ -1,6 +1,8 @@
 """docs/metrics.md, from the metrics that are declared."""
 # ruff: noqa: SLF001  # the library tells names, labels and bounds in no other way
 
+from typing import Any
+
 from prometheus_client import Counter, Gauge, Histogram
 
 from agentfleet.telemetry import metrics
@@ -15,7 +17,7 @@ EACH = "each process"
 def metrics_page() -> str:
     """Every metric, by kind, in the order of the source."""
     found = [one for one in vars(metrics).values() if isinstance(one, Metric)]
-    counters = [_row(one) for one in found if isinstance(one, Counter)]
+    counters = [_row(one, "_total") for one in found if isinstance(one, Counter)]
     histograms = [(*_row(one), _bounds(one)) for one in found if isinstance(one, Histogram)]
     gauges = [(*_row(one), _teller(one)) for one in found if isinstance(one, Gauge)]
     return page(
@@ -35,12 +37,11 @@ def metrics_page() -> str:
     )
 
 
-def _row(metric: Metric) -> tuple[str, str, str]:
-    total = "_total" if isinstance(metric, Counter) else ""
-    return f"`{metric._name}{total}`", code(metric._labelnames), metric._documentation
+def _row(metric: Any, suffix: str = "") -> tuple[str, str, str]:
+    return f"`{metric._name}{suffix}`", code(metric._labelnames), metric._documentation
 
 
-def _bounds(metric: Histogram) -> str:
+def _bounds(metric: Any) -> str:
     return ", ".join(f"{bound:g}" for bound in metric._upper_bounds[:-1])
 
 

@@ -54,7 +54,7 @@ class Answer:
 
 def requests(seed: int, key: str) -> Iterator[Request]:
     """Without end."""
-    draw = random.Random(seed)  # noqa: S311  # to be drawn again
+    draw = random.Random(seed)  # to be drawn again
     while True:
         yield _request(draw, key)
 

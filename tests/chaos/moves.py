@@ -22,7 +22,7 @@ class Move:
     @classmethod
     def drawn(cls, number: int) -> "Move":
         """The move of this number."""
-        chance = Random(number)  # noqa: S311  # the same every time
+        chance = Random(number)  # the same every time
         [name] = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))
         return cls(name, {argument: chance.choice(values) for argument, values in ARGUMENTS[name].items()})
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(900)  # the nightly sizes take their time
 
 
 def dice() -> Random:
-    return Random(8)  # noqa: S311  # a repeatable disorder, not a secret
+    return Random(8)  # a repeatable disorder, not a secret
 
 
 async def test_cold_shutdowns_at_random_instants_double_nothing(fleet: Fleet, figures: Figures, many) -> None:

@@ -85,7 +85,7 @@ async def test_ten_copies_of_every_message_are_one(fleet: Fleet, figures: Figure
 async def test_late_and_shuffled_messages_change_nothing(
     db: Database, other_db: Database, clock: Clock, database_url: str, figures: Figures, many: Many
 ) -> None:
-    chance, bells, now = Random(21), Bells(), 0.0  # noqa: S311  # a repeatable disorder
+    chance, bells, now = Random(21), Bells(), 0.0  # a repeatable disorder
     model, tools = Script([ask_for("look", "book"), ask_for("pay"), answer()]), Tools()
     workers = [Worker(one, bells, model, tools, name=name) for one, name in ((db, "w:1"), (other_db, "w:2"))]
     policy, settler = workers[0].policy, workers[0].settler
@@ -183,7 +183,7 @@ async def test_a_cancel_and_an_end_race_to_one_end(
     db: Database, app_db: Database, database_url: str, figures: Figures, many: Many
 ) -> None:
     await save_bundle(db)
-    chance, bells = Random(42), Bells()  # noqa: S311  # a repeatable disorder
+    chance, bells = Random(42), Bells()  # a repeatable disorder
     settler, canceller = Settler(db, bells, window=1000), Canceller(app_db, bells)
     told: dict[str, str] = {}
     late = []

@@ -26,7 +26,7 @@ async def test_a_process_that_breaks_anywhere_costs_nothing(
     server_urls: Urls, template: str, tmp_path: Path, many
 ) -> None:
     cases = every_case()
-    chosen = random.Random(SEED).sample(cases, many(SAMPLE, len(cases)))  # noqa: S311  # a sample
+    chosen = random.Random(SEED).sample(cases, many(SAMPLE, len(cases)))  # a sample
     with background() as simulator:
         world = World(server_urls, template, simulator, tmp_path).tell()
         results = await run(world, chosen, jobs=JOBS, tell=lambda _: None)

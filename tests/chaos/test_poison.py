@@ -121,7 +121,7 @@ async def kept(fleet: Fleet, redis: Redis, message: bytes, count: int) -> float:
 
 async def test_foreign_messages_are_kept_raw(fleet: Fleet, figures: Figures, many: Callable[[int, int], int]) -> None:
     worker = await fleet.worker(**SHORT)
-    chance = random.Random(31)  # noqa: S311  # the same every time
+    chance = random.Random(31)  # the same every time
     messages = [make() for make in POISON.values()] + [fuzzed(chance) for _ in range(many(10, 1_000))]
     async with Redis.from_url(fleet.ground.redis_url) as redis:
         for count, message in enumerate(messages, 1):

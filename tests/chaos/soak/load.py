@@ -26,7 +26,9 @@ class Load:
         """How many cancels the nemesis has ordered and nobody has done yet."""
         tenants = sorted(keys)
         self._clients = [
-            _Client(self, f"client-{n}", tenants[n % len(tenants)], keys, url, history, Random(f"{seed}:{n}"))  # noqa: S311  # must be repeatable
+            _Client(
+                self, f"client-{n}", tenants[n % len(tenants)], keys, url, history, Random(f"{seed}:{n}")
+            )  # must be repeatable
             for n in range(clients)
         ]
 

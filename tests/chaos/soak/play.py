@@ -66,7 +66,7 @@ class Play:
             load = Load(supervisor.url, keys, self._history, wanted.seed, clients=wanted.clients)
             field = Field(urls, supervisor, load)
             stack.callback(field.close)
-            rng = Random(wanted.seed)  # noqa: S311  # must be repeatable
+            rng = Random(wanted.seed)  # must be repeatable
             nemesis = Nemesis(field, self._history, rng, at_once=wanted.at_once)
             stack.callback(nemesis.heal)
             stack.callback(load.abandoned.set)

@@ -185,7 +185,7 @@ async def test_a_big_step_that_does_not_fit_keeps_no_small_one_out(db, database_
 @pytest.mark.parametrize("seed", range(4))
 async def test_whatever_is_reserved_and_settled_in_whatever_order_no_cap_is_broken(db, database_url, seed):
     """A day, a parent, its children: each with ceilings of its own, and every step costs at most what it reserved."""
-    chance = Random(seed)  # noqa: S311  # no secret
+    chance = Random(seed)  # no secret
     cap_day(database_url, max_tokens=4_000, max_cost_usd="2", max_steps=60)
     parent = await submit(db)
     family = [parent, *[await child_of(db, parent, Budget(max_tokens=2_500, max_cost_usd=1)) for _ in range(3)]]

@@ -50,7 +50,7 @@ async def test_messages_delivered_three_times_in_any_order_run_each_step_once(db
     model, tools = Script(TURNS), Tools()
     workers = [Worker(one, bells, model, tools, name=name) for one, name in ((db, "w:1"), (other_db, "w:2"))]
     await ring()
-    order = Random(seed)  # noqa: S311  # a repeatable disorder, not a secret
+    order = Random(seed)  # a repeatable disorder, not a secret
     settled = 0
     while ids := bells.take() * 3:
         order.shuffle(ids)

@@ -49,7 +49,7 @@ async def test_two_workers_that_settle_the_last_two_tools_at_once_wake_the_model
 @pytest.mark.parametrize("seed", range(4))
 async def test_every_interleaving_joins_every_run_exactly_once(db, other_db, seed):
     """Many runs, two workers, random batches, every result sent up to three times and by both workers."""
-    random = Random(seed)  # noqa: S311  # a repeatable disorder, not a secret
+    random = Random(seed)  # a repeatable disorder, not a secret
     runs = [await make_siblings(db, random.randint(1, 5)) for _ in range(12)]
     outcomes = [returned(held(tool, part)) for tools in runs for part, tool in enumerate(tools)]
     sent = outcomes + random.choices(outcomes, k=len(outcomes))

@@ -232,7 +232,7 @@ async def test_runs_of_before_the_window_do_not_count(books, db, clock):
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_causes_never_add_up_to_more_than_was_spent(books, db, database_url, seed):
-    draw = random.Random(seed)  # noqa: S311  # a test's own dice
+    draw = random.Random(seed)  # a test's own dice
 
     def tokens() -> dict:
         write = draw.choice([0, draw.randrange(20_000)])

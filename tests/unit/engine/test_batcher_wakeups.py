@@ -11,7 +11,7 @@ from agentfleet.engine.batcher import Batcher
 
 @pytest.mark.parametrize("seed", range(60))
 async def test_no_caller_is_left_waiting(seed: int) -> None:
-    chance = random.Random(seed)  # noqa: S311  # schedules, not secrets
+    chance = random.Random(seed)  # schedules, not secrets
 
     async def breathe(at_most: int) -> None:
         for _ in range(chance.randrange(at_most)):
