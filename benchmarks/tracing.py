@@ -84,6 +84,7 @@ def _measure(box: Machine, environment: Mapping[str, str], runs: int) -> Through
         os.environ.pop(name, None)
     os.environ.update(environment)
     with fleet(box, "bench_tracing", workers=1) as running:
+        throughput(running, runs=runs, in_flight=IN_FLIGHT)  # by then it knows its collector
         return throughput(running, runs=runs, in_flight=IN_FLIGHT)
 
 

@@ -58,9 +58,10 @@ class PatientExporter(SpanExporter):
 
     @property
     def away(self) -> bool:
-        """Whether a span that is made now would be lost, as far as anybody knows."""
+        """Whether a span that is made now would be lost, as far as anybody knows: after a failure until one is sent."""
         now = self._clock()
-        return now < self._again_at or (self._sending and now > self._sending_since + SLOW)
+        doubtful = self._sending and (self._failures > 0 or now > self._sending_since + SLOW)
+        return doubtful or now < self._again_at
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send them, or drop them."""

@@ -108,6 +108,22 @@ def test_one_that_does_not_answer_counts_as_away_before_it_has_timed_out(now: No
     assert not patient.away
 
 
+def test_while_one_that_has_failed_is_tried_again_it_counts_as_away(now: Now):
+    seen = list[bool]()
+
+    class Watched(Collector):
+        def export(self, _spans: Sequence[object]) -> SpanExportResult:
+            seen.append(patient.away)
+            return self.answer
+
+    patient = PatientExporter(Watched(), now)
+    patient.export([])
+    now.seconds += PAUSES[0] + 0.1
+    assert not patient.away
+    patient.export([])
+    assert seen == [False, True]
+
+
 async def test_runs_end_while_the_collector_hangs_and_stopping_does_not_wait_for_it(
     fleet: Ran, sink: Sink, monkeypatch: pytest.MonkeyPatch
 ):
