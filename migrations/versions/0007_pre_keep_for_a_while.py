@@ -3,7 +3,8 @@
 Revision: 0007
 Revises: 0006
 
-pre: runs before the code that needs it. Code of before sees neither the new columns nor the table.
+pre: runs before the code that needs it. Code of before sees neither the new columns nor the table. All that comes before
+the indexes is committed before the first of them is built: who was cut off in one runs all of it again.
 """
 
 from alembic import op
@@ -12,12 +13,13 @@ revision = "0007"
 down_revision = "0006"
 
 COLUMNS = """
-ALTER TABLE runs ADD COLUMN stripped_at TIMESTAMP WITH TIME ZONE, ADD COLUMN archived_to TEXT;
-ALTER TABLE tenants ADD COLUMN retention TEXT;
+ALTER TABLE runs ADD COLUMN IF NOT EXISTS stripped_at TIMESTAMP WITH TIME ZONE,
+    ADD COLUMN IF NOT EXISTS archived_to TEXT;
+ALTER TABLE tenants ADD COLUMN IF NOT EXISTS retention TEXT;
 """
 
 TABLES = """
-CREATE TABLE run_tombstones (
+CREATE TABLE IF NOT EXISTS run_tombstones (
     id UUID NOT NULL,
     tenant_id TEXT NOT NULL,
     state TEXT NOT NULL,
@@ -27,11 +29,13 @@ CREATE TABLE run_tombstones (
     CONSTRAINT run_tombstones_pkey PRIMARY KEY (id)
 );
 
-CREATE INDEX run_tombstones_deleted ON run_tombstones (deleted_at);
+CREATE INDEX IF NOT EXISTS run_tombstones_deleted ON run_tombstones (deleted_at);
 GRANT SELECT, INSERT, UPDATE, DELETE ON run_tombstones TO agentfleet_fleet;
 GRANT SELECT ON run_tombstones TO agentfleet_app;
 ALTER TABLE run_tombstones ENABLE ROW LEVEL SECURITY;
 ALTER TABLE run_tombstones FORCE ROW LEVEL SECURITY;
+DROP POLICY IF EXISTS fleet ON run_tombstones;
+DROP POLICY IF EXISTS tenant ON run_tombstones;
 CREATE POLICY fleet ON run_tombstones TO agentfleet_fleet USING (true) WITH CHECK (true);
 CREATE POLICY tenant ON run_tombstones TO agentfleet_app
     USING (tenant_id = (SELECT nullif(current_setting('agentfleet.tenant_id', true), '')))

@@ -12,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from click.testing import CliRunner
-from sqlalchemy import create_engine, pool
+from sqlalchemy import create_engine, exc, pool
 from structlog.testing import capture_logs
 
 from agentfleet import bootstrap
@@ -107,6 +107,23 @@ async def test_a_migration_gives_way_to_a_transaction_and_tries_again(empty_data
             )  # as a settle does
         holder.rollback()
         await migrating
+    assert migrate.current(url)[0] == revisions()[0]
+
+
+async def test_a_migration_that_is_cut_off_in_an_index_can_be_run_again(empty_database):
+    """What came before the index is committed by then."""
+    url = empty_database()
+    migrate.upgrade(url, "0006")
+    building = "FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'CREATE INDEX CONCURRENTLY%'"
+    with psycopg.connect(url) as holder:
+        holder.execute("LOCK TABLE request_keys IN ROW EXCLUSIVE MODE")  # its index has to wait for this
+        migrating = asyncio.create_task(asyncio.to_thread(migrate.upgrade, url))
+        await until(lambda: execute(url, f"SELECT count(*) {building}") == [(1,)], "it builds an index")
+        execute(url, f"SELECT pg_cancel_backend(pid) {building}")
+        with pytest.raises(exc.OperationalError):
+            await migrating
+    assert migrate.current(url)[0] == "0006"
+    migrate.upgrade(url)
     assert migrate.current(url)[0] == revisions()[0]
 
 
