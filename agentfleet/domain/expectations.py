@@ -1,7 +1,7 @@
 """Announced events: once at a time, or by a cron pattern, so many times the usual work comes. Pure."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from agentfleet.domain.cron import parse_cron
@@ -10,6 +10,8 @@ from agentfleet.domain.errors import InvalidInput
 LONGEST = 31 * 86_400.0
 """Seconds."""
 MOST = 1_000.0
+FIRST, LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
+"""Of ``at``. In another zone the ends of the calendar are out of it, and a row that cannot be read hides all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class Expectation:
             raise InvalidInput("at", "either this or cron is needed, and not both")
         if self.at is not None and self.at.tzinfo is None:
             raise InvalidInput("at", f"{self.at.isoformat()} must say its time zone, such as 2026-12-01T09:00Z")
+        if self.at is not None and not FIRST <= self.at < LAST:
+            raise InvalidInput("at", f"{self.at.isoformat()} must be in the years {FIRST:%Y} to {LAST.year - 1}")
         if not 0 < self.seconds <= LONGEST:
             raise InvalidInput("seconds", f"must be more than 0 and at most {LONGEST:.0f} (31 days)")
         if not 0 < self.factor <= MOST:

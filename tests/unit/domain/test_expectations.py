@@ -1,6 +1,6 @@
 """Announced events: when they are under way, and when it is time to prepare."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -41,6 +41,8 @@ def test_its_next_start_is_told_until_it_is_over():
         ({}, "at"),
         ({"at": NINE, "cron": "* * * * *"}, "at"),
         ({"at": NINE.replace(tzinfo=None)}, "at"),
+        ({"at": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))}, "at"),
+        ({"at": datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-14)))}, "at"),
         ({"at": NINE, "seconds": 0.0}, "seconds"),
         ({"at": NINE, "factor": float("nan")}, "factor"),
         ({"cron": "0 0 31 4 *"}, "cron"),
