@@ -93,8 +93,10 @@ class RunPruner:
             return 0
         self._last = found[-1].tenant_id
         if self._archivist is not None:
+            to_store = any(run.archived_to is None for run in found)
             found = await self._archivist(found)
-            await self._resolve(self._archivist.name)
+            if to_store:  # else nobody asked the archive how it is
+                await self._resolve(self._archivist.name)
         began = time.monotonic()
         count = await delete(self._db, found)
         took = time.monotonic() - began

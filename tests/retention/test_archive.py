@@ -136,6 +136,15 @@ async def test_what_could_not_be_archived_goes_on_by_itself(db, bucket, archive)
     assert run_id in await archived(archive)
 
 
+async def test_runs_that_were_archived_before_go_and_leave_the_alert_of_an_archive_that_is_away(db, archive) -> None:
+    await ended(db, 40)
+    keep = Keep(runs=60 * DAY, details=7 * DAY)
+    assert await pruner(db, archive, keep).run_once() == 1
+    await alerts.raise_alert(db, AlertKind.ARCHIVE_FAILING, archive.name, "It is away.", {})
+    assert await pruner(db, archive).run_once() == 1
+    assert await open_alerts(db) == [archive.name]
+
+
 async def test_without_credentials_nothing_is_deleted(db, s3_url, bucket, database_url, monkeypatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)

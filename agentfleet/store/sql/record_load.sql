@@ -1,8 +1,9 @@
 -- Plan: count the steps that have come to this pool since it was last counted, and note what is known of it.
 -- Called by engine.loads. Indexes: pool_loads_pkey, steps_pkey (ids are UUIDv7: whose id is of these seconds came in
 -- them). Ids are made by the clock of who submits, and committed a moment later: the newest seconds count next time.
-WITH last AS (
-    SELECT until, rate, step_seconds FROM pool_loads WHERE pool = %(pool)s ORDER BY at DESC LIMIT 1
+-- Two who measure at once take turns, and what one of them has counted the other does not add.
+WITH last AS MATERIALIZED (
+    SELECT until, rate, step_seconds FROM pool_loads WHERE pool = %(pool)s ORDER BY at DESC LIMIT 1 FOR UPDATE
 ), span AS MATERIALIZED (
     SELECT coalesce((SELECT until FROM last), agentfleet_now() - make_interval(secs => %(first)s)) AS begun,
            agentfleet_now() - make_interval(secs => %(late)s) AS until
@@ -27,4 +28,4 @@ FROM smooth
 ON CONFLICT (pool, at) DO UPDATE
 SET until = excluded.until, arrivals = p.arrivals + excluded.arrivals, seconds = p.seconds + excluded.seconds,
     rate = excluded.rate, step_seconds = excluded.step_seconds, provider_slots = excluded.provider_slots
-WHERE p.until < excluded.until
+WHERE p.until <= excluded.until - make_interval(secs => excluded.seconds)

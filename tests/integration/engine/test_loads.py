@@ -1,9 +1,11 @@
 """What a pool has to do and what the provider can answer is measured where the buckets are, and told to everybody."""
 
+import asyncio
 import math
 from datetime import timedelta
 from itertools import count
 
+import psycopg
 import pytest
 from redis.asyncio import Redis
 from sqlalchemy import func, insert
@@ -17,6 +19,7 @@ from agentfleet.provider.admission import Admission
 from agentfleet.provider.models import group_of
 from agentfleet.store import tables
 from agentfleet.telemetry import metrics
+from tests.acceptance.fleet import until
 from tests.factories import execute, make_step
 
 MODEL, BUCKET = "claude-opus-5-5", "acme/opus-5.5"
@@ -74,6 +77,21 @@ async def test_every_step_that_comes_is_counted_once(db, meter, clock, database_
     assert execute(database_url, "SELECT sum(arrivals), max(pool) FROM pool_loads") == [(5, "default")]
     [rate] = newest(database_url, "rate")
     assert 0 < rate < 0.2
+
+
+async def test_what_another_reconciler_counts_at_the_same_time_is_not_counted_again(db, meter, clock, database_url):
+    await meter.run_once()
+    for _ in range(5):
+        await make_step(db, StepState.READY)
+    clock.advance(30)
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    with psycopg.connect(database_url) as other:
+        other.execute("UPDATE pool_loads SET arrivals = 5, seconds = seconds + 20, until = until + interval '20 s'")
+        measuring = asyncio.create_task(meter.run_once())
+        await until(lambda: execute(database_url, waits) == [(1,)], "it waits for the other one")
+        other.commit()
+        await measuring
+    assert execute(database_url, "SELECT sum(arrivals) FROM pool_loads") == [(5,)]
 
 
 async def test_a_steps_time_and_the_providers_room_are_those_of_late(db, meter, admission, clock, database_url):
