@@ -12,12 +12,17 @@ const SETTLE = 250; // ms: events come in bursts, and one look shows them all
 const $ = (id) => document.getElementById(id);
 const opened = new Set();
 
-class Refused extends Error {}
+class Final extends Error {} // asking again would not help
+class Refused extends Final {} // another key may
 
 async function ask(path, options = {}) {
   const answer = await fetch(API + path, { ...options, headers: { ...options.headers, Authorization: `Bearer ${sessionStorage.getItem(KEY)}` } });
   if (answer.status === 401) throw new Refused('This key is not known, or was revoked.');
   if (answer.status === 404) throw new Refused('There is no such run, or it belongs to another tenant than the key.');
+  if (answer.status === 410) {
+    const { detail, archived } = await answer.json();
+    throw new Final(`${detail[0].toUpperCase()}${detail.slice(1)}.${archived ? ' Those who run the service can still read it.' : ''}`);
+  }
   if (!answer.ok && answer.status !== 304) throw new Error(`The ingress answered ${answer.status}.`);
   return answer;
 }
@@ -180,6 +185,7 @@ async function look() {
     etag = null; // `waiting` changes without the version, so only an ended run may be remembered
     const run = await answer.json();
     showRun(run);
+    $('run').hidden = false;
     ended = ENDED.has(run.status);
     if (ended) etag = answer.headers.get('ETag');
   }
@@ -190,7 +196,6 @@ async function look() {
     cursor = page.next_cursor;
   }
   showSteps(steps);
-  $('run').hidden = false;
 }
 
 function lookSoon() {
@@ -228,7 +233,7 @@ async function follow() {
       }
     } catch (error) {
       show(error);
-      if (error instanceof Refused) return;
+      if (error instanceof Final) return;
     }
     $('live').hidden = true;
     await new Promise((resolve) => setTimeout(resolve, 1000));
@@ -258,7 +263,7 @@ async function* frames(body) {
 // ---- the key
 
 function show(error) {
-  $('problem').textContent = error instanceof Refused ? error.message : `${error.message} Trying again.`;
+  $('problem').textContent = error instanceof Final ? error.message : `${error.message} Trying again.`;
   $('problem').hidden = false;
   if (error instanceof Refused) login();
 }
@@ -279,7 +284,7 @@ async function start() {
     await look();
   } catch (error) {
     show(error);
-    if (error instanceof Refused) return;
+    if (error instanceof Final) return;
   }
   follow();
 }

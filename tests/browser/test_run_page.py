@@ -5,8 +5,9 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser.site import Site
+from tests.factories import execute
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("browser")]
 
 
 async def open_run(page: Page, site: Site, run_id: str, key: str | None = None) -> None:
@@ -57,6 +58,31 @@ async def test_a_run_that_waits_says_for_what(site: Site, page: Page) -> None:
     site.ask("POST", f"runs/{run}/cancel")
     await expect(page.locator("#state")).to_have_text("cancelled")
     await expect(page.locator("#waiting")).to_be_hidden()
+
+
+async def test_a_run_that_was_deleted_says_so_and_is_not_asked_for_again(
+    site: Site, page: Page, complaints: list[str]
+) -> None:
+    run, url = site.submit("notes"), site.ground.database_url
+    await site.finished(run)
+    execute(url, "UPDATE runs SET stripped_at = agentfleet_now(), version = version + 1 WHERE id = %s", run)
+    await open_run(page, site, run)
+    await expect(page.get_by_role("alert")).to_contain_text("What it did was deleted on ")
+    await expect(page.locator("#state")).to_have_text("succeeded")
+    await expect(page.locator("#input")).to_contain_text("Go.")
+    stone = "INSERT INTO run_tombstones SELECT id, tenant_id, state, finished_at, agentfleet_now(), 's3://x/y' FROM runs WHERE id = %s"
+    execute(url, stone, run)
+    execute(url, "DELETE FROM runs WHERE id = %s", run)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    await page.reload()
+    said = page.get_by_role("alert")
+    await expect(said).to_contain_text("The run was deleted on ")
+    await expect(said).to_contain_text("Those who run the service can still read it.")
+    await expect(said).not_to_contain_text("Trying again")
+    assert len([each for each in asked if "/v1/" in each]) == 1
+    assert all("410" in one for one in complaints)
+    complaints.clear()
 
 
 async def test_what_was_said_is_text_and_never_runs(site: Site, page: Page) -> None:
