@@ -70,6 +70,18 @@ class Site:
         """Wait until the run is so."""
         await until(lambda: self.ask("GET", f"runs/{run_id}")["status"] == status, f"the run has {status}")
 
+    async def worked(self) -> dict[str, Any]:
+        """Flower's tasks, among them those of a run that has ended."""
+        run_id = self.submit("notes")
+        await self.finished(run_id)
+
+        def told() -> bool:
+            tasks = [task for task in (self.flower_says("tasks") or {}).values() if run_id in task["args"]]
+            return len(tasks) == 4 and all(task["state"] == "SUCCESS" for task in tasks)
+
+        await until(told, f"Flower has heard of all steps of {run_id}")
+        return self.flower_says("tasks")
+
     def open(self) -> None:
         """Let the tools go on that hold runs of the agent ``holder``."""
         (self.directory / "open").touch()

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from agentfleet import bootstrap
+from agentfleet import bootstrap, failpoints
 from agentfleet.domain.errors import InvalidInput
 from agentfleet.settings import Settings
 from agentfleet.store import migrate
@@ -23,6 +23,7 @@ WHO = Statement(
     "SELECT pg_backend_pid(), current_user::text, current_setting('agentfleet.tenant_id', true),"
     " current_setting('lock_timeout'), %(nothing)s::text",
 )
+failpoints.POINTS.pop("test_who")  # no statement of ours: the sweep need not reach it
 OF_THE_SESSION = (
     "SELECT current_user::text, current_setting('agentfleet.tenant_id', true), current_setting('lock_timeout')"
 )
