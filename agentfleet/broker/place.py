@@ -9,7 +9,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from agentfleet.domain.errors import InvalidInput
 
 FORMS = "redis://host:port/0, rediss://host:port/0, sentinel://host:port,host:port/master/0 or sentinels://..."
+ENCODE = "In a password / is %2F, # is %23, ? is %3F and @ is %40"
 SENTINEL_PORT = 26_379
 SETTING = "AGENTFLEET_REDIS_URL"
 
@@ -47,14 +48,14 @@ class Place:
     ``tls`` and ``sentinel_options`` are keywords of redis-py.
     """
 
-    url: str
+    url: str = field(repr=False)
     servers: tuple[tuple[str, int], ...]
     database: int = 0
     master: str | None = None
     username: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     tls: Mapping[str, Any] | None = None
-    sentinel_password: str | None = None
+    sentinel_password: str | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         """For humans: no password."""
@@ -128,10 +129,10 @@ def _address(text: str, default: int) -> tuple[str, int]:
         parts = urlsplit(f"//{text}")
         return parts.hostname or "localhost", parts.port or default
     except ValueError:
-        raise InvalidInput(SETTING, f"{text!r} is no host:port") from None
+        raise InvalidInput(SETTING, f"has a host:port that is none. {ENCODE}") from None  # it may be half a password
 
 
 def _number(text: str) -> int:
     if not text.isdecimal():
-        raise InvalidInput(SETTING, f"the database must be a number, not {text!r}: it is one of {FORMS}")
+        raise InvalidInput(SETTING, f"has a database that is no number; it is one of {FORMS}. {ENCODE}")
     return int(text)

@@ -18,8 +18,15 @@ def distrusted(error: BaseException) -> InvalidInput | None:
 
 
 def require_trust(url: str) -> None:
-    """Raises ``InvalidInput`` when a URL that asks for TLS does not get it; a server that is away may come. Blocks."""
-    if "sslmode" not in conninfo_to_dict(url):
+    """Raises ``InvalidInput`` when a URL that asks for TLS does not get it, and for one that is none; a server that is
+    away may come. Blocks.
+    """
+    try:
+        asked = "sslmode" in conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        # Not what libpq says: it may quote half a password.
+        raise InvalidInput("AGENTFLEET_DATABASE_URL", "is not postgresql://user:password@host:port/database") from None
+    if not asked:
         return
     try:
         psycopg.connect(url, connect_timeout=CONNECT_TIMEOUT).close()

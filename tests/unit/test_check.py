@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from agentfleet import bootstrap
+from agentfleet.broker.place import read_place
 from agentfleet.domain.errors import InvalidInput
 from agentfleet.settings import Settings
 
@@ -26,6 +27,25 @@ SERVERS = {"database_url": "postgresql://none/none", "redis_url": "redis://none"
 def test_what_the_provider_cannot_be_called_with_is_refused_at_the_start(settings, says):
     with pytest.raises(InvalidInput, match=says):
         bootstrap.check(Settings(**{**SERVERS, **settings}), provider=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"database_url": "secr/et"}, "AGENTFLEET_DATABASE_URL: is not postgresql://"),
+        ({"redis_url": "redis://:secr/et@none:6379/0"}, "AGENTFLEET_REDIS_URL: has a host:port that is none.*%2F"),
+        ({"redis_url": "redis://none:6379/secr"}, "AGENTFLEET_REDIS_URL: has a database that is no number"),
+    ],
+)
+def test_a_url_that_cannot_be_read_is_not_shown_since_it_may_hold_a_password(settings, says):
+    with pytest.raises(InvalidInput, match=says) as refused:
+        bootstrap.check(Settings(**{**SERVERS, **settings}))
+    assert "secr" not in str(refused.value)
+
+
+def test_the_place_of_redis_hides_its_passwords_wherever_it_is_printed():
+    place = read_place(Settings(redis_url="redis://user:secret@none:6379/0", sentinel_password="secret"))
+    assert "secret" not in f"{place} {place!r}"
 
 
 @pytest.mark.parametrize("never", ["inf", "nan", "-1", "0"])
