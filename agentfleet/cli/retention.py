@@ -58,9 +58,9 @@ def status() -> None:
 
 
 @retention.command("run")
-@click.option("--dry-run", is_flag=True, help="Only say what is due.")
+@click.option("--dry-run/--go", default=True, help="Only say what is due, or do it. [dry run]")
 def run_now(*, dry_run: bool) -> None:
-    """Archive and delete what is due, at once and until nothing is; the reconciler does the same by itself.
+    """With --go: archive and delete what is due, at once and until nothing is; the reconciler does so by itself.
 
     What has children that are still there, or an open dead letter, is due later. Exit code 1 when the archive fails.
     """
@@ -79,7 +79,7 @@ def run_now(*, dry_run: bool) -> None:
     if dry_run:
         due = in_database(lambda db: _due(db, settings))
         runs, details = sum(row[2] for row in due), sum(row[3] for row in due)
-        click.echo(f"{runs} runs are due to be deleted, and the details of {details} others.")
+        click.echo(f"{runs} runs are due to be deleted, and the details of {details} others. Add --go to do it.")
         return
     done, trouble = in_database(prune)
     click.echo(f"{done} runs or their details were {'archived and ' if settings.archive else ''}deleted.")

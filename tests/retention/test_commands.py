@@ -40,10 +40,10 @@ async def test_what_is_due_is_told_then_deleted_and_can_be_read_again(db, call, 
     status = (await call("retention", "status")).output.splitlines()
     assert status[1].split() == ["acme", "30d", "30d", "7d", "1", "1"]
     assert status[2].split() == ["rival", "30d", "30d", "7d", "0", "0"]
-    dry = await call("retention", "run", "--dry-run")
-    assert dry.output == "1 runs are due to be deleted, and the details of 1 others.\n"
+    dry = await call("retention", "run")
+    assert dry.output == "1 runs are due to be deleted, and the details of 1 others. Add --go to do it.\n"
     assert execute(database_url, "SELECT count(*) FROM runs") == [(3,)]
-    done = await call("retention", "run")
+    done = await call("retention", "run", "--go")
     assert (done.exit_code, done.stdout) == (0, "2 runs or their details were archived and deleted.\n")
     for run_id in (old, middle):
         document = json.loads((await call("retention", "read", run_id)).stdout)
@@ -57,7 +57,7 @@ async def test_what_is_due_is_told_then_deleted_and_can_be_read_again(db, call, 
 
 async def test_a_failing_archive_ends_the_command_with_its_words(db, call) -> None:
     await ended(db, 31)
-    failed = await call("retention", "run", AGENTFLEET_ARCHIVE="s3://no-such-bucket")
+    failed = await call("retention", "run", "--go", AGENTFLEET_ARCHIVE="s3://no-such-bucket")
     assert failed.exit_code == 1
     assert "0 runs" in failed.stdout
     assert "NoSuchBucket" in failed.output

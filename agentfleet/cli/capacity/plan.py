@@ -4,40 +4,41 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from agentfleet.cli.capacity.figure import ANY, POSITIVE, Figure
+
 if TYPE_CHECKING:
     from agentfleet.capacity.plan import Demand, Plan, Prices
 
 RATES = (1_000.0, 10_000.0, 100_000.0)
-_positive = click.FloatRange(min=0, min_open=True)
 
 
 @click.command()
-@click.option("--rps", type=_positive, help="Runs submitted a second. [default: a table of 1,000, 10,000 and 100,000]")
-@click.option("--step-seconds", type=_positive, default=6.5, show_default=True, help="Mean time of a step.")
+@click.option("--rps", type=POSITIVE, help="Runs submitted a second. [default: a table of 1,000, 10,000 and 100,000]")
+@click.option("--step-seconds", type=POSITIVE, default=6.5, show_default=True, help="Mean time of a step.")
 @click.option(
     "--tokens",
     nargs=2,
-    type=_positive,
+    type=POSITIVE,
     default=(3_000.0, 500.0),
     show_default=True,
     metavar="IN OUT",
     help="Tokens of a model call.",
 )
 @click.option(
-    "--cached", type=click.FloatRange(0, 1), default=0.0, help="Share of input read from the cache. [default: 0]"
+    "--cached", type=Figure(0, 1), default=0.0, help="Share of input read from the cache. [default: 0]"
 )
 @click.option(
     "--steps-per-run",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 1_000_000),
     default=1,
     show_default=True,
     help="Model calls and tool calls in turn, from a model call to a model call.",
 )
 @click.option("--model", default="claude-haiku-5-5", show_default=True, help="Whose price counts.")
-@click.option("--headroom", type=click.FloatRange(0), default=0.4, show_default=True, help="The share of slots on top.")
-@click.option("--pods-cpu", type=_positive, default=0.5, show_default=True, help="Cores that a worker pod requests.")
-@click.option("--pod-cost", type=click.FloatRange(0), default=0.03, show_default=True, help="US dollars per pod-hour.")
-@click.option("--retention", type=_positive, default=30.0, show_default=True, help="Days for which runs are kept.")
+@click.option("--headroom", type=ANY, default=0.4, show_default=True, help="The share of slots on top.")
+@click.option("--pod-cpu", type=POSITIVE, default=0.5, show_default=True, help="Cores that a worker pod requests.")
+@click.option("--pod-cost", type=ANY, default=0.03, show_default=True, help="US dollars per pod-hour.")
+@click.option("--retention", type=POSITIVE, default=30.0, show_default=True, help="Days for which runs are kept.")
 @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object.")
 def plan(*, rps: float | None, as_json: bool, **options: Any) -> None:
     """Workers, Postgres, Redis, the provider's tier and money for a rate of requests.
@@ -57,7 +58,7 @@ def plan(*, rps: float | None, as_json: bool, **options: Any) -> None:
             cached=options["cached"],
             steps_per_run=options["steps_per_run"],
             headroom=options["headroom"],
-            pod_cpu=options["pods_cpu"],
+            pod_cpu=options["pod_cpu"],
             days=options["retention"],
         )
         for rate in ((rps,) if rps else RATES)
