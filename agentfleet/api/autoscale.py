@@ -6,11 +6,11 @@ from fastapi import APIRouter, Query, Request, Response
 
 from agentfleet.api import schemas
 from agentfleet.api.problems import NOT_FOUND, Problem
+from agentfleet.api.schemas.autoscale import POOL
 from agentfleet.api.services import services
 from agentfleet.domain.errors import NotFound
 
 JSON: Final = "application/json"
-POOL: Final = r"^[a-z][a-z0-9_-]{0,39}$"
 
 router = APIRouter(tags=["internal"])
 

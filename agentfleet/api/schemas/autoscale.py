@@ -6,6 +6,10 @@ from typing import Literal
 from pydantic import AwareDatetime, Field
 
 from agentfleet.api.schemas.base import Document, Id
+from agentfleet.domain.expectations import LONGEST, MOST
+
+POOL = r"^[a-z][a-z0-9_-]{0,39}$"
+"""The name of a pool."""
 
 
 class Autoscale(Document):
@@ -35,12 +39,12 @@ class Autoscale(Document):
 class ExpectationRequest(Document):
     """Announces `factor` times the usual work, from `at`, or whenever `cron` says, for `seconds`."""
 
-    factor: float = Field(gt=0, le=1_000)
-    seconds: float = Field(gt=0, le=2_678_400)
+    factor: float = Field(gt=0, le=MOST)
+    seconds: float = Field(gt=0, le=LONGEST)
     at: AwareDatetime | None = Field(None, description="With its time zone. Either this or `cron`.")
     cron: str | None = Field(None, max_length=200, description="Minute, hour, day of month, month, day of week.")
     tz: str = Field("UTC", max_length=100, description="The time zone of `cron`, such as Europe/Berlin.")
-    pool: str | None = Field(None, pattern=r"^[a-z][a-z0-9_-]{0,39}$", description="None: every pool.")
+    pool: str | None = Field(None, pattern=POOL, description="None: every pool.")
     note: str | None = Field(None, max_length=500)
 
 
