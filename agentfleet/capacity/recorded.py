@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import pairwise
+from math import isfinite
 from typing import Any
 
 from agentfleet.domain.errors import InvalidInput
@@ -18,6 +19,8 @@ LAST = 60.0
 """Seconds over which the steps of an only row are spread."""
 MOST = 2_000_000
 """Steps of a recording: more would take the simulator minutes."""
+LONGEST = 31 * 86_400.0
+"""Seconds from the first row to the last: the simulator goes through them one by one."""
 
 
 def read(lines: Iterable[str], name: str) -> list[float]:
@@ -30,6 +33,8 @@ def read(lines: Iterable[str], name: str) -> list[float]:
             raise InvalidInput(name, f"row {place} is earlier than the one before: sort by time")
     if (steps := sum(count or 1 for _, count in rows)) > MOST:
         raise InvalidInput(name, f"has {steps:,} steps; at most {MOST:,} are simulated: cut a part out")
+    if rows[-1][0] - rows[0][0] > LONGEST:
+        raise InvalidInput(name, f"covers more than {LONGEST / 86_400:.0f} days: cut a part out")
     return list(_spread(rows))
 
 
@@ -74,9 +79,12 @@ def _row(fields: dict[str, Any], where: str) -> tuple[float, int | None]:
 
 def _time(value: Any, where: str) -> float:
     try:
-        return float(value)
+        seconds = float(value)
     except (TypeError, ValueError):
         pass
+    else:
+        if isfinite(seconds):
+            return seconds
     try:
         at = datetime.fromisoformat(str(value))
     except ValueError:

@@ -24,9 +24,7 @@ RATES = (1_000.0, 10_000.0, 100_000.0)
     metavar="IN OUT",
     help="Tokens of a model call.",
 )
-@click.option(
-    "--cached", type=Figure(0, 1), default=0.0, help="Share of input read from the cache. [default: 0]"
-)
+@click.option("--cached", type=Figure(0, 1), default=0.0, help="Share of input read from the cache. [default: 0]")
 @click.option(
     "--steps-per-run",
     type=click.IntRange(1, 1_000_000),

@@ -6,6 +6,8 @@ from agentfleet.cli.database import in_database
 
 FEWEST = 10.0
 """Seconds that a row covers, at least."""
+FARTHEST = 366 * 86_400.0
+"""Seconds back."""
 
 
 @click.command()
@@ -19,6 +21,8 @@ def record(*, since: str, every: str, pool: str | None) -> None:
     from agentfleet.store.recording import arrivals
 
     back, row = (_seconds(value, name) for value, name in ((since, "--since"), (every, "--every")))
+    if back > FARTHEST:
+        raise click.BadParameter(f"{since!r} is more than a year (366d)", param_hint="--since")
     if not FEWEST <= row <= 3_600:
         raise click.BadParameter(f"{every!r} is not from 10s to 1h", param_hint="--every")
     found = in_database(lambda db: arrivals(db, since=timedelta(seconds=back), every=timedelta(seconds=row), pool=pool))

@@ -5,13 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from agentfleet.cli.capacity.figure import ANY, POSITIVE, Figure
+
 if TYPE_CHECKING:
     from agentfleet.capacity.scenarios import Scenario
     from agentfleet.capacity.simulate import Outcome, Terms
 
 SCENARIOS = ("steady", "spike10x", "spike5x", "announced10x", "diurnal", "provider-bound", "recorded")
 OURS = "agentfleet"
-_positive = click.FloatRange(min=0, min_open=True)
+LONGEST = 7 * 86_400
+"""Seconds to simulate: an hour of a busy fleet takes minutes."""
 
 
 @click.command()
@@ -20,21 +23,25 @@ _positive = click.FloatRange(min=0, min_open=True)
 )
 @click.option("--arrivals", type=click.Path(path_type=Path), help="A recording: CSV or JSONL of times and step counts.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of all draws: the same seed, the same second.")
-@click.option("--duration", type=_positive, help="Seconds to simulate. [default: the scenario's]")
-@click.option("--rate", type=_positive, help="Steps a second before any spike. [default: the scenario's]")
-@click.option("--step-seconds", type=_positive, help="Mean time of a step. [default: 6.5]")
-@click.option("--provider-rpm", type=_positive, help="Requests a minute that the provider allows.")
-@click.option("--provider-itpm", type=_positive, help="Input tokens a minute that the provider allows.")
-@click.option("--provider-otpm", type=_positive, help="Output tokens a minute that the provider allows.")
-@click.option("--tokens", nargs=2, type=_positive, metavar="IN OUT", help="Tokens of a model call. [default: 3000 500]")
-@click.option("--concurrency", type=click.IntRange(1, 20_000), default=500, show_default=True, help="Slots per pod.")
-@click.option("--min-workers", type=click.IntRange(0), default=2, show_default=True, help="The warm minimum of pods.")
-@click.option("--max-workers", type=click.IntRange(1), default=50, show_default=True, help="Most pods.")
-@click.option("--headroom", type=click.FloatRange(0), help="The share of slots on top. [default: the policy's]")
 @click.option(
-    "--pod-start", type=click.FloatRange(0), default=20.0, show_default=True, help="Seconds until it is ready."
+    "--duration", type=Figure(0, LONGEST, min_open=True), help="Seconds to simulate. [default: the scenario's]"
 )
-@click.option("--pod-cost", type=click.FloatRange(0), default=0.03, show_default=True, help="US dollars per pod-hour.")
+@click.option(
+    "--rate", type=Figure(0, 100_000, min_open=True), help="Steps a second before any spike. [default: the scenario's]"
+)
+@click.option("--step-seconds", type=POSITIVE, help="Mean time of a step. [default: 6.5]")
+@click.option("--provider-rpm", type=POSITIVE, help="Requests a minute that the provider allows.")
+@click.option("--provider-itpm", type=POSITIVE, help="Input tokens a minute that the provider allows.")
+@click.option("--provider-otpm", type=POSITIVE, help="Output tokens a minute that the provider allows.")
+@click.option("--tokens", nargs=2, type=POSITIVE, metavar="IN OUT", help="Tokens of a model call. [default: 3000 500]")
+@click.option("--concurrency", type=click.IntRange(1, 20_000), default=500, show_default=True, help="Slots per pod.")
+@click.option(
+    "--min-workers", type=click.IntRange(0, 10_000), default=2, show_default=True, help="The warm minimum of pods."
+)
+@click.option("--max-workers", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Most pods.")
+@click.option("--headroom", type=ANY, help="The share of slots on top. [default: the policy's]")
+@click.option("--pod-start", type=ANY, default=20.0, show_default=True, help="Seconds until it is ready.")
+@click.option("--pod-cost", type=ANY, default=0.03, show_default=True, help="US dollars per pod-hour.")
 @click.option(
     "--compare",
     type=click.Choice(["hpa", "queue"]),

@@ -42,6 +42,9 @@ def test_the_last_rows_steps_are_spread_as_long_as_the_row_before_lasted():
         (['{"at": 1}', "{"], "a.csv, line 2: is not JSON"),
         (['{"when": 1}'], "a.csv, line 1: is not an object with `at`"),
         (["0,3000000"], "a.csv: has 3,000,000 steps"),
+        (["nan,1"], "a.csv, line 1: at: 'nan' is neither"),
+        (["0,1", "inf,1"], "a.csv, line 2: at: 'inf' is neither"),
+        (["0001-01-01,1", "2026-01-01,1"], "a.csv: covers more than 31 days"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(lines, told):

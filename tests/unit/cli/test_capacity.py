@@ -96,3 +96,26 @@ def test_a_model_without_a_price_is_told():
     result = invoke("capacity", "plan", "--model", "gpt")
     assert result.exit_code == 2
     assert "no known price" in result.output
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "plan --rps nan",
+        "plan --rps inf",
+        "plan --step-seconds nan",
+        "plan --tokens inf 5",
+        "plan --cached nan",
+        "plan --steps-per-run 1000000000000000000000",
+        "simulate --duration nan",
+        "simulate --duration inf",
+        "simulate --rate 1e9",
+        "simulate --headroom nan",
+        "simulate --max-workers 99999999999",
+        "record --since 2000000d",
+    ],
+)
+def test_numbers_that_nothing_can_be_reckoned_with_are_refused(asked):
+    result = invoke("capacity", *asked.split())
+    assert (result.exit_code, type(result.exception)) == (2, SystemExit)
+    assert asked.split()[1] in result.output
