@@ -25,6 +25,8 @@ def tell(
     first_chunk: float | None = None,
 ) -> None:
     """Tell of the answer: who gave it, why it ended, what it cost."""
+    if span is NOBODY:
+        return
     turn = reasoned.turn
     said = genai.answered(turn.stop_reason, reasoned.usage, model=model, message_id=message_id, first_chunk=first_chunk)
     ours = {a.COST_USD: float(reasoned.usage.cost_usd), a.REQUEST_ID: reasoned.request_id or ""}
@@ -43,8 +45,7 @@ class TracedReasoner:
         """What ``inner`` answers; raises what it raises."""
         with chat(request, self._name) as span:
             reasoned = await self._inner.reason(request, on_text)
-            if span is not NOBODY:
-                tell(span, reasoned)
+            tell(span, reasoned)
             return reasoned
 
     async def close(self) -> None:
