@@ -92,6 +92,7 @@ def introduce(stack: "Stack", talker: "Talker") -> None:
     lines = {
         "API": f"{env.api_url}/docs",
         "API key": env.api_key,
+        "Internal": f"{env.internal_token}  (the token of {env.api_url}/internal/autoscale and expectations)",
         "Flower": env.flower_url,
         "Simulator": env.simulator_url and f"{env.simulator_url}  (no ANTHROPIC_API_KEY: it answers in Claude's place)",
         "Postgres": env.database_url,

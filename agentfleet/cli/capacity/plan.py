@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 RATES = (1_000.0, 10_000.0, 100_000.0)
 
 
-@click.command()
+@click.command(short_help="How many workers, which servers and tier, how much money.")
 @click.option("--rps", type=POSITIVE, help="Runs submitted a second. [default: a table of 1,000, 10,000 and 100,000]")
 @click.option("--step-seconds", type=POSITIVE, default=6.5, show_default=True, help="Mean time of a step.")
 @click.option(

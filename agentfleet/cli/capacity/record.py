@@ -10,7 +10,7 @@ FARTHEST = 366 * 86_400.0
 """Seconds back."""
 
 
-@click.command()
+@click.command(short_help="Print as CSV how many steps came when.")
 @click.option("--since", default="24h", show_default=True, help="How far back, as in 24h, 90m or 7d.")
 @click.option("--every", default="10s", show_default=True, help="What one row covers, from 10s to 1h.")
 @click.option("--pool", help="Only this pool's steps.")

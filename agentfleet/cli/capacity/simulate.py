@@ -17,7 +17,7 @@ LONGEST = 7 * 86_400
 """Seconds to simulate: an hour of a busy fleet takes minutes."""
 
 
-@click.command()
+@click.command(short_help="Play a load against the autoscaler, in a model.")
 @click.option(
     "--scenario", type=click.Choice(SCENARIOS), help="The load. [default: spike10x; recorded with --arrivals]"
 )
