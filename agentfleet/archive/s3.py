@@ -109,7 +109,7 @@ class S3Archive:
         errors: Any = import_module("botocore.exceptions")
         try:
             return await asyncio.to_thread(lambda: work(self.connect()))
-        except (errors.BotoCoreError, errors.ClientError) as error:
+        except (errors.BotoCoreError, errors.ClientError, ValueError) as error:  # ValueError: an endpoint that is none
             raise ArchiveFailed(" ".join(str(error).split())[:300]) from error  # its messages name no secrets
 
 

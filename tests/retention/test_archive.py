@@ -179,6 +179,11 @@ def test_a_place_that_is_none_is_refused(url) -> None:
         Place.parse("AGENTFLEET_ARCHIVE", url)
 
 
+async def test_an_endpoint_that_cannot_be_one_is_told_as_a_failing_archive() -> None:
+    with pytest.raises(ArchiveFailed, match="Invalid endpoint"):
+        await make_archive("s3://runs", endpoint_url="http://-", region="x").check()
+
+
 async def test_only_what_the_archive_has_is_deleted(db, archive, database_url) -> None:
     """A run that changes between export and delete stays, and is archived anew."""
     run_id = await ended(db, 40)
