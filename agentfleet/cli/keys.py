@@ -27,6 +27,8 @@ def create(*, tenant: str, name: str) -> None:
     from agentfleet.dev.prepare import new_key
     from agentfleet.settings import Settings
 
+    if not tenant.strip():
+        raise click.BadParameter("is empty; expected a name such as acme", param_hint="--tenant")
     settings = Settings()
     click.echo(asyncio.run(new_key(settings, database_url(settings), tenant, name)))
 

@@ -1,5 +1,6 @@
 """Announced events: once at a time, or by a cron pattern, so many times the usual work comes. Pure."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -7,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from agentfleet.domain.cron import parse_cron
 from agentfleet.domain.errors import InvalidInput
 
+_POOL = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 LONGEST = 31 * 86_400.0
 """Seconds."""
 MOST = 1_000.0
@@ -42,6 +44,8 @@ class Expectation:
             raise InvalidInput("seconds", f"must be more than 0 and at most {LONGEST:.0f} (31 days)")
         if not 0 < self.factor <= MOST:
             raise InvalidInput("factor", f"must be more than 0 and at most {MOST:.0f}")
+        if self.pool is not None and not _POOL.fullmatch(self.pool):
+            raise InvalidInput("pool", f"{self.pool[:100]!r} is no name of a pool: small letters, digits, - and _")
         zone = _zone(self.tz)
         if self.cron is not None and parse_cron(self.cron).next(datetime(2000, 1, 1, tzinfo=zone), zone) is None:
             raise InvalidInput("cron", f"{self.cron!r} never comes: there is no such day")

@@ -67,3 +67,9 @@ def test_a_key_that_is_unknown_or_revoked_is_an_error(call):
     assert (refused.exit_code, "agentfleet keys list" in refused.output) == (1, True)
     assert "not a valid UUID" in call("revoke", "af_abc").output
     assert "Give the IDs" in call("revoke").output
+
+
+def test_a_key_of_nobody_is_not_made(call):
+    result = call("create", "--tenant", "", "--name", "a variable that was not set")
+    assert result.exit_code == 2
+    assert "--tenant" in result.output

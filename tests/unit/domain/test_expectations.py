@@ -45,6 +45,7 @@ def test_its_next_start_is_told_until_it_is_over():
         ({"at": datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-14)))}, "at"),
         ({"at": NINE, "seconds": 0.0}, "seconds"),
         ({"at": NINE, "factor": float("nan")}, "factor"),
+        ({"at": NINE, "pool": "BAD POOL"}, "pool"),
         ({"cron": "0 0 31 4 *"}, "cron"),
         ({"cron": "0 9 * * *", "tz": "../etc/passwd"}, "tz"),
         ({"cron": "0 9 * * *", "tz": "Nowhere"}, "tz"),
