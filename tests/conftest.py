@@ -71,7 +71,9 @@ def database_url(server_urls: Urls, template: str) -> Iterator[str]:
     name = f"agentfleet_test_{os.getpid()}_{next(_numbers)}"
     with psycopg.connect(server_urls.database_url, autocommit=True) as connection:
         connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(  # twice as fast here, to drop as well
+                sql.Identifier(name), sql.Identifier(template)
+            )
         )
         yield with_database(server_urls.database_url, name)
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
