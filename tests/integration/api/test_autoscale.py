@@ -134,7 +134,7 @@ async def test_the_same_hour_of_last_week_is_expected_again(database_url, ask):
 @pytest.mark.usefixtures("measured")
 async def test_an_announced_event_is_made_room_for_before_it_begins(db, database_url, clock, ask):
     now = datetime.now(UTC)
-    loads(database_url, *((now - timedelta(minutes=5 * n), 300) for n in range(1, 12)))
+    loads(database_url, *((now - timedelta(minutes=5 * n), 300) for n in range(2, 12)))  # older than what was measured
     soon = now + timedelta(seconds=1_000)
     await expectations.add(db, Expectation(6.0, 3_600.0, soon, pool="default"))
     await expectations.add(db, Expectation(50.0, 3_600.0, soon, pool="other"))
