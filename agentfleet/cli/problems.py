@@ -23,6 +23,8 @@ def explained(error: Exception) -> str | None:
             return f"{error}\nIs it running? `agentfleet dev` starts one."
         case AgentFleetError() | ClientError() | EmbeddedError() | StackFailed():
             return str(error)
+        case UnicodeEncodeError() if any("\udc80" <= letter <= "\udcff" for letter in str(error.object)):
+            return f"An argument is not UTF-8: {ascii(error.object)}"  # how Python keeps bytes that are no text
         case _:
             return None
 

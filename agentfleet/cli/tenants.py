@@ -120,7 +120,7 @@ def set_tenant(*, name: str, weight: float | None, **caps: Any) -> None:
         await store.change(db, name, cap, share)
 
     in_database(change)
-    click.echo(f"{name} is set. `agentfleet tenants list` shows all of them.")
+    click.echo(f"{name} is set. `agentfleet tenants list` shows its caps, `agentfleet retention status` its terms.")
 
 
 def _use(used: Any, most: Any) -> str:

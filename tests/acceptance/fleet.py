@@ -29,6 +29,10 @@ from tests import invariants
 from tests.factories import execute
 from tests.zygote import ROOT, zygote
 
+ATTEMPTS = (
+    "SELECT a.outcome, a.attempt, a.worker FROM attempts a JOIN steps s ON s.id = a.step_id"
+    " WHERE s.run_id = ANY(%s::uuid[]) AND s.name = %s ORDER BY a.step_id, a.fence"
+)
 TENANT = "acme"
 FLOWER_LOGIN = ("ops", "f1ower-canary")
 PROVIDER_KEY = "sk-ant-canary-0123456789abcdef"
@@ -273,15 +277,7 @@ class Fleet:
 
     def outcomes(self, run_ids: list[str], name: str) -> list[tuple[str, int, str]]:
         """Outcome, attempt and worker of every attempt at the steps of this name, in order."""
-        return [
-            (row[0], row[1], row[2].rpartition(":")[2])
-            for row in self.query(
-                "SELECT a.outcome, a.attempt, a.worker FROM attempts a JOIN steps s ON s.id = a.step_id"
-                " WHERE s.run_id = ANY(%s::uuid[]) AND s.name = %s ORDER BY a.step_id, a.fence",
-                run_ids,
-                name,
-            )
-        ]
+        return [(row[0], row[1], row[2].rpartition(":")[2]) for row in self.query(ATTEMPTS, run_ids, name)]
 
     def close(self) -> None:
         """Kill what is left, end what still runs, and look through the logs."""

@@ -111,3 +111,9 @@ def test_migrate_without_a_database_names_the_setting() -> None:
     result = call("migrate")
     assert result.exit_code == 2
     assert "AGENTFLEET_DATABASE_URL" in result.stderr
+
+
+def test_an_argument_that_is_no_text_is_named() -> None:
+    result = call("keys", "revoke", "--tenant", "a\udcff", AGENTFLEET_DATABASE_URL=f"postgresql://{NOWHERE}/x\udcff")
+    assert result.exit_code == 1
+    assert "not UTF-8" in result.output
