@@ -24,7 +24,7 @@ def explained(error: Exception) -> str | None:
         case AgentFleetError() | ClientError() | EmbeddedError() | StackFailed():
             return str(error)
         case UnicodeEncodeError() if any("\udc80" <= letter <= "\udcff" for letter in str(error.object)):
-            return f"An argument is not UTF-8: {ascii(error.object)}"  # how Python keeps bytes that are no text
+            return f"An argument is not UTF-8: {error.object!a}"  # how Python keeps bytes that are no text
         case _:
             return None
 
