@@ -51,10 +51,10 @@ migrate: $(READY) ## Bring the database at AGENTFLEET_DATABASE_URL to the newest
 ##@ Test
 .PHONY: failpoints test helm-test chaos check nightly lint format types contracts
 test: $(READY) ## Run the test suite on embedded servers (TEST_ARGS="-k fence", TEST_WORKERS=4)
-	@$(PY) -m pytest -n $(TEST_WORKERS) --dist loadgroup $(TEST_ARGS)
+	@$(PY) -m pytest -n $(TEST_WORKERS) $(TEST_ARGS)
 
 helm-test: $(READY) ## Check the chart with both Helms: schemas of four clusters, policies, a release's whole life
-	@AGENTFLEET_TOOLS=required $(PY) -m pytest -n $(TEST_WORKERS) --dist loadgroup tests/helm tests/observability/test_rules.py tests/observability/test_dashboards.py $(TEST_ARGS)
+	@AGENTFLEET_TOOLS=required $(PY) -m pytest -n $(TEST_WORKERS) tests/helm tests/observability/test_rules.py tests/observability/test_dashboards.py $(TEST_ARGS)
 
 chaos: $(READY) ## Break a fleet under load at random, and check its history (SECONDS=120 SEED=7 CHAOS_ARGS=--at-once=5)
 	@$(PY) -m tests.chaos.soak --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(CHAOS_ARGS)

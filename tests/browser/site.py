@@ -20,7 +20,7 @@ class Site:
 
     def __init__(self, ground: Ground, directory: Path, key: str) -> None:
         self.ground, self.directory, self.key = ground, directory, key
-        self.worker = ground.start("workers.steps", directory=directory)
+        self.worker = ground.start("workers.steps", "--task-events", directory=directory)
         self._ingress = ground.start("workers.ingress", directory=directory, port=0)
         self.worker_name = self.url = ""
         self.flower_port = free_port()

@@ -9,7 +9,7 @@ from playwright.async_api import Locator, Page, expect
 from tests.acceptance.fleet import FLOWER_LOGIN, until
 from tests.browser.site import Site
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 PROTECTED = ("", "tasks", "broker", "worker/any", "task/any", "api/workers", "api/tasks")
 
@@ -20,7 +20,7 @@ async def row_of(page: Page, site: Site, run_id: str, text: str) -> Locator:
 
     async def shown() -> bool:
         await page.goto(f"{site.flower_url}/tasks")
-        await expect(page.get_by_text(re.compile("Showing|No tasks"))).to_be_visible()
+        await expect(page.get_by_text(re.compile("Showing|No tasks")).first).to_be_visible()
         return await row.count() > 0
 
     await until(shown, f"the table shows {text} of {run_id}")

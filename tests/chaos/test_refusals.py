@@ -13,7 +13,7 @@ from tests.chaos.figures import Figures
 from tests.chaos.test_provider import LONG, known
 from tests.integration.simulator.talk import control
 
-UNDER_WAY = 0.5
+UNDER_WAY = 1.0
 """Seconds in which calls may still arrive that were sent before the refusal was known."""
 EARLY = 0.9
 """Share of an interval before whose end a call is too early: clocks and sockets take their time."""

@@ -23,7 +23,6 @@ NAMES = ("fleet", "provider", "runs", "autoscaler", "reliability", "api")
 SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "gauge": ("",)}
 OF_THE_SCRAPE = {"job", "instance", "le"}
 SELECTOR = re.compile(r"(agentfleet_\w+)\{([^}]*)\}")
-with_a_fleet = pytest.mark.xdist_group("observability")
 GROUPS = re.compile(r"by \(([^)]*)\)")
 
 
@@ -96,7 +95,6 @@ def test_prometheus_understands_every_expression(tmp_path):
     assert f"{len(rules)} rules found" in done.stdout
 
 
-@with_a_fleet
 def test_every_metric_is_in_the_scrape_of_a_fleet(scrape):
     served = {line.split()[2] for text in scrape.texts.values() for line in text.splitlines() if line[:6] == "# TYPE"}
     for name, expression in EXPRESSIONS:
@@ -104,7 +102,6 @@ def test_every_metric_is_in_the_scrape_of_a_fleet(scrape):
             assert {metric, re.sub(r"_(bucket|count|sum)$", "", metric)} & served, (name, metric)
 
 
-@with_a_fleet
 def test_a_real_prometheus_answers_every_panel(prometheus):
     def shown() -> dict[str, int]:
         counts = dict.fromkeys(NAMES, 0)

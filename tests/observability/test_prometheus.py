@@ -6,7 +6,6 @@ import signal
 import subprocess
 
 import httpx2
-import pytest
 
 from tests.acceptance.stacks import Dev, until
 from tests.observability.conftest import AGENT, Prometheus, Scrape, targets
@@ -14,7 +13,6 @@ from tests.observability.test_dashboards import declared
 from tests.observability.test_rules import RULE_LIST
 from tests.tooling import program
 
-pytestmark = pytest.mark.xdist_group("observability")
 OURS = {"ingress", "steps", "dispatcher", "reconciler", "batches"}
 NEVER = {"run", "run_id", "step", "step_id", "tenant", "tenant_id"}
 
