@@ -51,7 +51,9 @@ migrate: $(READY) ## Bring the database at AGENTFLEET_DATABASE_URL to the newest
 ##@ Test
 .PHONY: failpoints test helm-test chaos check nightly lint format types contracts
 test: $(READY) ## Run the test suite on embedded servers (TEST_ARGS="-k fence", TEST_WORKERS=4)
-	@$(PY) -m pytest -n $(TEST_WORKERS) $(TEST_ARGS)
+	@$(PY) -m pytest -n $(TEST_WORKERS) $(TEST_ARGS) \
+		|| { echo "What failed beside other tests is tried once more, alone."; \
+		     $(PY) -m pytest --last-failed --last-failed-no-failures none; }
 
 helm-test: $(READY) ## Check the chart with both Helms: schemas of four clusters, policies, a release's whole life
 	@AGENTFLEET_TOOLS=required $(PY) -m pytest -n $(TEST_WORKERS) tests/helm tests/observability/test_rules.py tests/observability/test_dashboards.py $(TEST_ARGS)
