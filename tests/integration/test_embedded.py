@@ -15,7 +15,7 @@ import psycopg
 import pytest
 import redis
 
-from agentfleet.dev import child
+from agentfleet.dev import child, embedded
 from agentfleet.dev.account import unprivileged
 from agentfleet.dev.embedded import EmbeddedBusy, EmbeddedPostgres, EmbeddedRedis, EmbeddedUnavailable, Urls, servers
 
@@ -203,6 +203,7 @@ def test_one_given_url_starts_the_other_server_only(place: Path) -> None:
 
 def test_ephemeral_servers_leave_no_trace(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(place))
+    monkeypatch.setattr(embedded, "_memory", lambda: None)
     with servers(place / "unused", ephemeral=True) as urls:
         write(urls)
         assert read(urls) == ("a row", "a key")
