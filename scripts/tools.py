@@ -31,6 +31,7 @@ DEBIAN = {
     "promtool": "prometheus",
     "amtool": "prometheus-alertmanager",
     "redis-server": "redis-server",
+    "systemd-analyze": "systemd",
 }
 """Program: the package that holds it."""
 

@@ -21,7 +21,11 @@ def _found(name: str) -> Path | ToolMissing:
 
 
 def program(name: str) -> Path:
-    """Where the program is. The test is skipped where it cannot be had, such as without a network."""
+    """Where the program is; fetched at the first use.
+
+    Without a network it cannot be had, and the suite must pass on a laptop in a train: then, and only then, what needs
+    it is skipped, and says so. Where every check has to be made AGENTFLEET_TOOLS=required makes that a failure.
+    """
     found = _found(name)
     if isinstance(found, Path):
         return found

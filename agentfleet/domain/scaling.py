@@ -75,7 +75,7 @@ class ScalePolicy:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """``workers`` is the answer for now; ``slots`` what the work can use and the provider answer, without a ramp."""
+    """``workers`` is the size to have at this moment, ``slots`` what work and provider allow, without a ramp."""
 
     workers: int
     slots: float

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.kinds import KINDS, ROOT, settings_of
+from tests.tooling import program
 from workers.announce import announce
 
 UNITS = ROOT / "deploy/systemd"
@@ -53,8 +54,7 @@ def test_what_a_unit_says_holds(file: Path, monkeypatch) -> None:
 
 
 def test_systemd_takes_them(tmp_path: Path) -> None:
-    if (analyze := shutil.which("systemd-analyze")) is None:
-        pytest.skip("no systemd-analyze on this machine")
+    analyze = program("systemd-analyze")
     units = tmp_path / "units"
     shutil.copytree(UNITS, units)
     for service in units.glob("*.service"):
